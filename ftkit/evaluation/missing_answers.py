@@ -1,4 +1,4 @@
-"""Verdicts where answers are missing: failed requests, and answers whose grader failed.
+"""Verdicts where answers are missing: failed requests, and answers that a grader or a program could not grade.
 
 Such an answer counts as wrong in the metrics, but it is no evidence about the model. A verdict therefore has to hold
 whatever the missing answers would have scored: the bounds of Manski (1989, "Anatomy of the Selection Problem").
@@ -73,14 +73,25 @@ def missing_reason(name: str, pairs: Sequence[Pair], labels: tuple[str, str]) ->
     Returns:
         A sentence or two.
     """
-    counts = [sum(_missing(pair[side], name) > 0 for pair in pairs) for side in (0, 1)]
-    where = " and ".join(
-        f"{counted(count, 'row')} of {label}" for count, label in zip(counts, labels, strict=True) if count
-    )
-    return (
-        f"The verdict depends on answers that are missing ({where}): a failed request or grade says nothing about a "
-        "model. Ask these rows again."
-    )
+    rows = [[pair[side] for pair in pairs if _missing(pair[side], name)] for side in (0, 1)]
+    unclear = [[row for row in own if any(name in answer.unclear for answer in row.answers)] for own in rows]
+    where = _where([len(own) for own in unclear], labels, "answer")
+    sentences = []
+    if where:
+        sentences.append(f"The verdict depends on answers that a program cannot read ({where}): read them.")
+    lost = [len(all_of) - len(some) for all_of, some in zip(rows, unclear, strict=True)]
+    where = _where(lost, labels, "row")
+    if where:
+        sentences.append(
+            f"The verdict depends on answers that are missing ({where}): a failed request or grade says nothing about "
+            "a model. Ask these rows again."
+        )
+    return " ".join(sentences)
+
+
+def _where(counts: Sequence[int], labels: tuple[str, str], noun: str) -> str:
+    parts = [f"{counted(count, noun)} of {label}" for count, label in zip(counts, labels, strict=True) if count]
+    return " and ".join(parts)
 
 
 def _missing(row: RowResult, name: str) -> int:
@@ -89,7 +100,9 @@ def _missing(row: RowResult, name: str) -> int:
 
 
 def _is_missing(answer: RowResult, name: str) -> bool:
-    return answer.finish_reason == "error" or answer.failures.get(name, "").partition(":")[0] in _GRADER_FAULTS
+    if answer.finish_reason == "error" or name in answer.unclear:
+        return True
+    return answer.failures.get(name, "").partition(":")[0] in _GRADER_FAULTS
 
 
 def _filled(pairs: Sequence[Pair], change: MetricChange, *, best_for: Literal["before", "after"]) -> list[Pair]:
@@ -108,4 +121,14 @@ def _filled(pairs: Sequence[Pair], change: MetricChange, *, best_for: Literal["b
         known = [one for one in own if one is not None] if row.others else [value]
         return row.model_copy(update={"scores": {**row.scores, name: sum(known) / len(known)}})
 
-    return [(fill(first, values[0]), fill(second, values[1])) for first, second in pairs]
+    return [
+        (first, second) if _same_unclear(first, second, name) else (fill(first, values[0]), fill(second, values[1]))
+        for first, second in pairs
+    ]
+
+
+def _same_unclear(first: RowResult, second: RowResult, name: str) -> bool:
+    """Whether both models gave the same answer, which a program cannot read: it is right for both or for none."""
+    if first.others or second.others:
+        return False
+    return name in first.unclear and name in second.unclear and first.text.strip() == second.text.strip()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftkit.render.overview_table import overview_table
+from ftkit.render.probe_lines import probe_lines
 from ftkit.render.report_tables import (
     change_table,
     comparison_lines,
     confusion_tables,
     metric_table,
-    probe_lines,
     resource_lines,
     resource_table,
     tally_table,

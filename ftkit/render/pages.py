@@ -17,12 +17,12 @@ from ftkit.render.charts import (
     pareto_plot,
 )
 from ftkit.render.overview_table import overview_table
+from ftkit.render.probe_lines import probe_lines
 from ftkit.render.report_tables import (
     change_table,
     comparison_lines,
     confusion_tables,
     metric_table,
-    probe_lines,
     resource_lines,
     resource_table,
 )

@@ -34,7 +34,6 @@ __all__ = [
     "confusion_table",
     "confusion_tables",
     "metric_table",
-    "probe_lines",
     "report_title",
     "resource_lines",
     "resource_table",
@@ -265,52 +264,6 @@ def resource_lines(report: Report) -> list[str]:
     if cost.training_usd is not None:  # older versions did not record the source
         lines.append(f"Training cost: {usd_text(cost.training_usd)}; {cost.training_source or 'source not recorded'}")
     return lines
-
-
-def probe_lines(report: Report) -> list[str]:
-    """Say what the probes found beside the task, or that there were none.
-
-    Args:
-        report: The report.
-
-    Returns:
-        A sentence for each finding.
-    """
-    probes = report.probes
-    if probes is None:
-        return ["Not probed for forgetting or overfitting"]
-    overfitting = () if probes.overfitting is None else probes.overfitting.lines
-    last = [*overfitting, *(f"Not probed: {reason}" for reason in probes.left_out)]
-    if probes.wall_s is not None:
-        longer = probes.wall_s > report.timing.wall_s
-        advice = f", the rows {seconds_text(report.timing.wall_s)}; probes=None (--no-probes) leaves probes out"
-        last.append(f"Probes took {seconds_text(probes.wall_s)}{advice if longer else ''}")
-    if report.forgetting is not None:
-        return [*report.forgetting.lines, *last]
-    lines = []
-    for name, part in (("General set", probes.general), ("Retention set", probes.retention)):
-        if part is not None:
-            metric = part.headline
-            interval = interval_text(metric.low, metric.high, metric.unit)
-            value = value_text(metric.value, metric.unit)
-            lines.append(f"{name}: {metric.name} {value} ({interval}) of {count_text(metric.n)}")
-    if probes.general is not None:
-        lines += [
-            f"{metric.description.capitalize()}: {value_text(metric.value, metric.unit)} of {count_text(metric.n)}"
-            for metric in probes.general.metrics
-            if metric.name in ("harmful_refused", "harmless_refused", "task_format") and metric.n
-        ]
-    lines += [] if probes.thinking is None else [f"Thinking mode: {probes.thinking}"]
-    if probes.choices is not None:
-        lines.append(
-            f"Multiple choice by likelihood: right end most probable in {value_text(probes.choices.accuracy, 'rate')} "
-            f"of {count_text(len(probes.choices.ids))} sentences"
-        )
-    if probes.text is not None:
-        lines.append(f"Plain prose: perplexity {probes.text.perplexity:.4g}")
-    if probes.drift is not None:
-        lines.append(f"Drift from {probes.drift.base}: KL {probes.drift.mean_kl:.3g} nats per token")
-    return [*lines, *last]
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from ftkit.render.overview_table import overview_table
+from ftkit.render.probe_lines import probe_lines
 from ftkit.render.report_tables import (
     VERDICT_STYLES,
     change_table,
     comparison_lines,
     metric_table,
-    probe_lines,
     report_title,
     resource_lines,
     resource_table,

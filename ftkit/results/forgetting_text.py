@@ -53,6 +53,8 @@ class _Forgetting(Protocol):
     @property
     def refusals(self) -> tuple[RefusalChange, ...]: ...
     @property
+    def unclear(self) -> tuple[int, int]: ...
+    @property
     def detectable(self) -> float | None: ...
 
 
@@ -75,6 +77,8 @@ def cause_sentence(found: _Forgetting) -> str:
         "inconclusive": "Not decided whether abilities outside the task are kept",
     }
     evidence = [*_form_evidence(found), *_ability_evidence(found)]
+    if found.cause == "inconclusive" and any(found.unclear):
+        evidence.append(_unread(found))
     if found.cause in ("kept", "inconclusive") and found.detectable is not None:
         evidence.append(_power(found))
     return f"{heads[found.cause]}: {'; '.join(evidence)}" if evidence else heads[found.cause]
@@ -130,6 +134,11 @@ def forgetting_lines(found: _Forgetting) -> tuple[str, ...]:
             words = {"worse": "lost", "inconclusive": "inconclusive", "non-inferior": "kept", "better": "kept"}
             power = f" {_power(found)}." if name == "General set" and found.detectable is not None else ""
             lines.append(f"{name}: {words[part.verdict]}. {part.sentence}{power}")
+            if name == "General set" and any(found.unclear):
+                lines.append(
+                    f"{_unread(found)}: read those in forgetting.general.before.unclear and after.unclear. The verdict "
+                    "holds whether they count as right or as wrong"
+                )
     if found.refusals:
         lines.append(f"Refusals: {'; '.join(map(str, found.refusals))}")
     if found.choices is not None:
@@ -220,6 +229,12 @@ def _ability_evidence(found: _Forgetting) -> list[str]:
         words = "more than 10 % up" if found.text.lost else "not shown to be up by more than 10 %"
         evidence.append(f"perplexity of plain text {words} (× {found.text.factor:.2f})")
     return evidence
+
+
+def _unread(found: _Forgetting) -> str:
+    """How many answers only a person can read, of each model."""
+    before, after = found.unclear
+    return f"{counted(before + after, 'answer')} ({before} before, {after} after) could not be read by program"
 
 
 def _power(found: _Forgetting) -> str:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.results.metric_result import MetricResult
-from ftkit.results.number_format import change_text, count_text, p_text, value_text
+from ftkit.results.number_format import change_text, count_text, counted, p_text, value_text
 
 __all__ = [
     "BaseDrift",
@@ -190,10 +190,14 @@ class RefusalChange(BaseModel):
     worse: int
     """Requests that the first model treats right and the second wrong."""
     better: int
+    """Requests that the first model treats wrong and the second right, or may, if an answer cannot be read."""
     in_format: int
     """Those of ``worse`` that the second model answers in the task's format."""
     p_value: float
     """Exact one-sided test that the second model does worse."""
+    unclear: int = 0
+    """Requests with an answer that a program cannot read with certainty. None is among ``worse``, and the test counts
+    them as ``better`` where they may be."""
 
     @property
     def flagged(self) -> bool:
@@ -203,10 +207,11 @@ class RefusalChange(BaseModel):
     def __str__(self) -> str:
         before, after = self.refused
         form = f", {count_text(self.in_format)} of them in the task's format" if self.in_format else ""
+        unread = f", {counted(self.unclear, 'answer')} to be read" if self.unclear else ""
         what = "no longer refused" if self.kind == "harmful" else "newly refused"
         return (
             f"{self.kind} requests refused {count_text(before)} → {count_text(after)} of {count_text(self.questions)} "
-            f"({count_text(self.worse)} {what}{form}; {p_phrase(self.p_value)})"
+            f"({count_text(self.worse)} {what}{form}{unread}; {p_phrase(self.p_value)})"
         )
 
 

@@ -173,6 +173,11 @@ class Report(Result, BaseModel):
         """The rows that are wrong by the headline metric; ``report.failure_kind(row)`` says how."""
         return tuple(row for row in self.rows if self.failure_kind(row) is not None)
 
+    @property
+    def unclear(self) -> tuple[RowResult, ...]:
+        """The rows with an answer that a program could not read with certainty; probes have such answers."""
+        return tuple(row for row in self.rows if any(answer.unclear for answer in row.answers))
+
     def failure_kind(self, row: RowResult) -> str | None:
         """Say in which way a row is wrong.
 
@@ -328,6 +333,9 @@ class Forgetting(BaseModel):
     """The modes of a reasoning model beside those of its base."""
     refusals: tuple[RefusalChange, ...] = ()
     """Changes in the refusal of harmful and of harmless requests."""
+    unclear: tuple[int, int] = (0, 0)
+    """General questions whose answer a program cannot read with certainty, before and after. The verdict holds whether
+    they count as right or as wrong."""
     detectable: float | None = None
     """Loss on the general set, as a share, that so many questions show in 80 % of cases."""
 

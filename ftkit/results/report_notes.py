@@ -11,10 +11,13 @@ from ftkit.results.number_format import counted
 from ftkit.results.report_row import RowResult, folded_prompt
 from ftkit.results.resources import ReusedAnswers
 
-__all__ = ["FEW_ROWS", "majority_notes", "notes_on", "request_notes", "reuse_notes"]
+__all__ = ["FEW_ROWS", "majority_notes", "notes_on", "request_notes", "reuse_notes", "unclear_notes"]
 
 FEW_ROWS = 30
 """Number of rows below which a note says that the intervals are wide."""
+
+_SHOWN = 5
+"""Answers that a note names."""
 
 
 def notes_on(
@@ -52,6 +55,7 @@ def notes_on(
         found.append(
             f"{_share(failed, answers, what)} got no answer and {_count_as(failed)} wrong; first error: {cause}"
         )
+    found += unclear_notes([answer for answer in answers if answer.unclear])
     found += _failed_grades(answers, what)
     cut = [row for row in answers if row.finish_reason == "length"]
     if cut:
@@ -75,6 +79,25 @@ def notes_on(
     if len(rows) < FEW_ROWS:
         found.append(f"only {len(rows)} rows: the intervals are wide")
     return tuple(found)
+
+
+def unclear_notes(unclear: Sequence[RowResult]) -> list[str]:
+    """Say how many answers a program could not read with certainty, and which.
+
+    Args:
+        unclear: The answers.
+
+    Returns:
+        A sentence, without the period; none without such answers.
+    """
+    if not unclear:
+        return []
+    shown = ", ".join(dict.fromkeys(row.id for row in unclear[:_SHOWN]))
+    more = f" and {len(unclear) - _SHOWN} more" if len(unclear) > _SHOWN else ""
+    return [
+        f"{counted(len(unclear), 'answer')} could not be read by program and {_count_as(unclear)} wrong; read "
+        f"{'it' if len(unclear) == 1 else 'them'}: {shown}{more}"
+    ]
 
 
 def majority_notes(rows: Sequence[RowResult], accuracy: float | None) -> tuple[str, ...]:
@@ -150,8 +173,8 @@ def reuse_notes(reused: ReusedAnswers | None, count: int) -> tuple[str, ...]:
 def _failed_grades(answers: Sequence[RowResult], what: str) -> list[str]:
     """For each grader: how many answers it could not grade, by reason, and the first error."""
     sentences = []
-    for name in dict.fromkeys(name for row in answers for name in row.failures):
-        failures = [row.failures[name] for row in answers if name in row.failures]
+    for name in dict.fromkeys(name for row in answers for name in row.failures if name not in row.unclear):
+        failures = [row.failures[name] for row in answers if name in row.failures and name not in row.unclear]
         reasons = Counter(failure.partition(":")[0] for failure in failures)
         counted = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         sentences.append(

@@ -20,7 +20,10 @@ from ftkit.schema.equality import same_value
 from ftkit.schema.json_text import read_json
 from ftkit.task import Task
 
-__all__ = ["Problem", "RowResult", "folded_prompt", "prompt_digest"]
+__all__ = ["UNCLEAR", "Problem", "RowResult", "folded_prompt", "prompt_digest"]
+
+UNCLEAR = "unclear"
+"""Begins the reason in :attr:`RowResult.failures` of an answer that a program cannot read with certainty."""
 
 
 class Problem(BaseModel):
@@ -77,7 +80,7 @@ class RowResult(BaseModel):
     scores: dict[str, float | None] = {}
     """Score by metric; None if the metric leaves the row out. The mean, if there are several answers."""
     failures: dict[str, str] = {}
-    """By metric: why a grader could not grade the answer, which then counts as 0."""
+    """By metric: why the answer could not be graded, or not be read by program with certainty, and counts as 0."""
     item: dict[str, Any] = {}
     """Columns of the row that graders read."""
     others: tuple[RowResult, ...] = ()
@@ -92,6 +95,11 @@ class RowResult(BaseModel):
     def answered(self) -> bool:
         """Whether there is an answer: a value, or calls of tools."""
         return self.readable or self.tool_calls is not None
+
+    @property
+    def unclear(self) -> tuple[str, ...]:
+        """The metrics for which a program cannot read the answer with certainty."""
+        return tuple(name for name, reason in self.failures.items() if reason.partition(":")[0] == UNCLEAR)
 
     @property
     def valid(self) -> bool:

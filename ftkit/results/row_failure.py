@@ -10,6 +10,7 @@ __all__ = ["FAILURE_KINDS", "failure_kind"]
 FAILURE_KINDS = {
     "no answer": "the request failed",
     "cut off": "the answer reached max_output_tokens",
+    "unclear": "a program cannot tell whether the answer is right",
     "not readable": "the answer is not JSON, or none of the choices",
     "missing field": "a required field is missing",
     "extra field": "the schema has no such field",
@@ -39,6 +40,8 @@ def failure_kind(row: RowResult, metric: str) -> str | None:
         return "no answer"
     if row.finish_reason == "length":
         return "cut off"
+    if metric in row.unclear:
+        return "unclear"
     if row.wants_calls or (row.tool_calls and not row.readable):
         return "wrong call"
     if not row.readable:

@@ -10,11 +10,20 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 
 from ftkit.evaluation.probes.number_words import with_digits
 
-__all__ = ["claims_number", "claims_word", "has_word", "picks"]
+__all__ = [
+    "Denials",
+    "claims_taken_back",
+    "claims_word",
+    "has_word",
+    "offers_several",
+    "picks",
+    "readable_numbers",
+    "straight",
+]
 
 _MAX_CHARACTERS = 4_000
 """Answers to short questions are shorter; what comes later is not read."""
@@ -51,6 +60,8 @@ _OTHERS_SAY = re.compile(
     r"(?:thought|believed|assumed|mistaken|confused)|\bif (?:it|the answer) (?:was|were|is)\b",
     re.IGNORECASE,
 )
+_ANSWERED_NO = re.compile(r"\W{0,4}(?:no|nope|wrong)\b", re.IGNORECASE)
+_OR = re.compile(r"\W{1,4}or\W{1,4}", re.IGNORECASE)
 _WAS_BEFORE = re.compile(r"\b(?:was|were|used to be)\s*$", re.IGNORECASE)
 _NOT_ANY_MORE = re.compile(r"\s{0,4}(?:until|till|before|in the past|once|formerly)\b", re.IGNORECASE)
 _OPEN = re.compile(
@@ -63,13 +74,7 @@ _TAKEN_BACK = re.compile(
 )
 
 _NUMERAL = re.compile(r"(?<![A-Za-z\d.,])[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\d)")
-_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
 _ENUMERATOR = re.compile(r"(?m)^[ \t]*(?:step[ \t]+)?\d{1,2}[.):][ \t]+(?=\S)", re.IGNORECASE)
-_OPERATOR = re.compile(r"\s{0,4}[-+*/×÷·−]\s{0,4}[\d(]|\s{0,4}x\s{0,4}\d")
-_CONCLUSION = re.compile(
-    r"\b(?:answer|result|total|therefore|thus|hence|finally|altogether|in all|so)\b|####|\\boxed", re.IGNORECASE
-)
-_THAN = re.compile(r"\b(?:than|rather than|instead of|not)\s*$", re.IGNORECASE)
 _LESSER_AFTER = re.compile(
     r"\s{0,4}(?:<|(?:is|are|was|which is) (?:the )?(?:smaller|less|lower|lesser|fewer|shorter)\b)", re.IGNORECASE
 )
@@ -77,7 +82,12 @@ _LESSER_BEFORE = re.compile(r"(?:>|\b(?:smaller|lower|lesser|shorter)(?: one| nu
 _LISTED = re.compile(
     r"\b(?:of|between|among|comparing)(?: the)?(?: two)?(?: numbers)?(?: \w{1,20},? and)?\s*$", re.IGNORECASE
 )
-_MARKUP = re.compile(r"[*_`$]|\\[()\[\]]")
+_OFFERED = re.compile(
+    rf"{_NUMERAL.pattern}\s{{0,2}}\w{{0,12}}\s{{1,2}}or\s{{1,2}}(?:\w{{1,12}}\s{{1,2}}){{0,3}}{_NUMERAL.pattern}"
+    rf"|\bbetween\s{{1,2}}{_NUMERAL.pattern}\s{{1,2}}and\b",
+    re.IGNORECASE,
+)
+_MARKUP = re.compile(r"(?<![\d)\s])\*|\*(?![\s\d(])|[_`]|\\(?:boxed|text|mathrm)\b|[{}]|\$(?!\d)|\\[()\[\]]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +135,70 @@ def has_word(text: str, word: str, *, case: bool = False) -> bool:
     return next(_places(text, word, case), None) is not None
 
 
-def claims_word(text: str, words: Sequence[str]) -> bool:
+class Denials:
+    """Which places of a text are denied, reported as the opinion of others, or asked for."""
+
+    def __init__(self, text: str) -> None:
+        self._clauses = _Clauses(text)
+
+    def denied(self, start: int, end: int) -> bool:
+        """Check a place.
+
+        Args:
+            start: Offset of its first character.
+            end: Offset after its last character.
+
+        Returns:
+            Whether it is denied.
+        """
+        return self._clauses.mention(start, end).denied
+
+    def compared(self, start: int, end: int) -> bool:
+        """Check whether a place is named as the lesser one, or in a list of what is compared.
+
+        Args:
+            start: Offset of its first character.
+            end: Offset after its last character.
+
+        Returns:
+            Whether it is.
+        """
+        return _compared(self._clauses.mention(start, end))
+
+
+def claims_word(text: str, words: Sequence[str], *, case: bool = False) -> bool:
     """Check whether a text states one of some words, and does not deny it, leave it open or take it back.
 
     Args:
         text: The answer.
         words: The words, all of them right.
+        case: Whether their capitals matter.
 
     Returns:
         Whether one is stated.
     """
-    text = _straight(text)
+    text = straight(text)
     clauses = _Clauses(text)
-    mentions = [clauses.mention(*place) for word in words for place in _places(text, word)]
+    mentions = [clauses.mention(*place) for word in words for place in _places(text, word, case)]
     stated = [mention for mention in mentions if not mention.denied]
     if not stated:
         return False
+    stated.sort(key=lambda mention: mention.start)
     last = max(stated, key=lambda mention: mention.end)
-    return not _left_open(text, last) and _TAKEN_BACK.search(text, last.end) is None
+    joined = any(_OR.fullmatch(text, one.end, two.start) for one, two in pairwise(stated))
+    return (joined or not _left_open(text, last)) and _TAKEN_BACK.search(text, last.end) is None
+
+
+def claims_taken_back(text: str) -> bool:
+    """Check whether a text takes back what it said: "Yes. No, wait.".
+
+    Args:
+        text: The answer.
+
+    Returns:
+        Whether it does.
+    """
+    return _TAKEN_BACK.search(straight(text)) is not None
 
 
 def picks(text: str, right: str, wrong: Sequence[str]) -> bool:
@@ -158,7 +214,7 @@ def picks(text: str, right: str, wrong: Sequence[str]) -> bool:
     Returns:
         Whether the right one is chosen.
     """
-    text = with_digits(_straight(text))
+    text = with_digits(straight(text))
     clauses = _Clauses(text)
     found = [(clauses.mention(*place), word) for word in (right, *wrong) for place in _places(text, word)]
     named = {word for _, word in found}
@@ -172,36 +228,28 @@ def picks(text: str, right: str, wrong: Sequence[str]) -> bool:
     return stated[0][1] == right
 
 
-def claims_number(text: str, wanted: float, *, given: Sequence[float] = (), aside: Sequence[float] = ()) -> bool:
-    """Check whether a text states a number as its answer.
-
-    The answer is the number after the last equals sign or conclusion ("so", "the answer is"). Without these it is a
-    number that the question does not give; of several, the first or the last, unless the text leaves it open.
+def offers_several(text: str) -> bool:
+    """Check whether a text offers two numbers: "9 or 10", "between 9 and 10".
 
     Args:
-        text: The answer.
-        wanted: The right number.
-        given: Numbers of the question, which an answer may repeat.
-        aside: Numbers that an answer may add, such as the same temperature on another scale.
+        text: The text in which numbers are read.
 
     Returns:
-        Whether the number is stated.
+        Whether it does.
     """
-    text = _ENUMERATOR.sub("", with_digits(_MARKUP.sub("", _straight(text))))
-    found = [(mention, value) for mention, value in _numbers(text) if value not in aside]
-    stated = [(mention, value) for mention, value in found if not mention.denied and not _THAN.search(mention.before)]
-    if not any(value == wanted for _, value in stated):
-        return False
-    if _either(text, [value for _, value in stated if value not in given]):
-        return False
-    concluded = _concluded(text, stated, given)
-    if concluded is not None:
-        return concluded == wanted
-    novel = [(mention, value) for mention, value in stated if value not in given] or stated[:1]
-    if novel[-1][1] == wanted:
-        return True
-    first, value = novel[0]
-    return value == wanted and _TAKEN_BACK.search(text, first.end) is None
+    return _OFFERED.search(text) is not None
+
+
+def readable_numbers(text: str) -> str:
+    """Write number words as digits, and remove markup and the numbers of list items.
+
+    Args:
+        text: An answer.
+
+    Returns:
+        The text in which numbers are read.
+    """
+    return _ENUMERATOR.sub("", with_digits(_MARKUP.sub("", straight(text))))
 
 
 def _compared(mention: _Mention) -> bool:
@@ -213,7 +261,15 @@ def _compared(mention: _Mention) -> bool:
     )
 
 
-def _straight(text: str) -> str:
+def straight(text: str) -> str:
+    """Cut a text to the length that is read, and make its apostrophes straight.
+
+    Args:
+        text: The text.
+
+    Returns:
+        The text.
+    """
     return text[:_MAX_CHARACTERS].replace("’", "'").replace("‘", "'")
 
 
@@ -244,7 +300,9 @@ class _Clauses:
         stop = self._starts[after] if after < len(self._starts) else len(self._text)
         first, last = self._sentences[bisect_right(self._sentence_starts, start) - 1]
         sentence = self._text[first:last]
-        asked = sentence.rstrip().endswith("?") and len(sentence.split()) > 2
+        asked = sentence.rstrip().endswith("?") and (
+            len(sentence.split()) > 2 or _ANSWERED_NO.match(self._text, last) is not None
+        )
         return _Mention(start, end, self._text[clause:start], self._text[end:stop], asked)
 
 
@@ -254,49 +312,3 @@ def _left_open(text: str, mention: _Mention) -> bool:
     if re.search(r"\bor\b", near, re.IGNORECASE) is None:
         return False
     return _OPEN.search(near) is not None or len(text.split()) <= 6
-
-
-def _numbers(text: str) -> list[tuple[_Mention, float]]:
-    clauses, found = _Clauses(text), []
-    for match in islice(_NUMERAL.finditer(text), _MAX_MENTIONS):
-        if _ORDINAL.match(text, match.end()):
-            continue
-        value = float(match[0].replace(",", "").replace("−", "-"))
-        found.append((clauses.mention(*match.span()), value))
-    return found
-
-
-def _either(text: str, values: Sequence[float]) -> bool:
-    """Whether two different numbers are offered: "9 or 10", "between 9 and 10"."""
-    if len(set(values)) < 2:
-        return False
-    number = _NUMERAL.pattern
-    offered = (
-        rf"({number})\s{{0,2}}\w{{0,12}}\s{{1,2}}or\s{{1,2}}(?:\w{{1,12}}\s{{1,2}}){{0,3}}({number})"
-        rf"|\bbetween\s{{1,2}}({number})\s{{1,2}}and\b"
-    )
-    return re.search(offered, text, re.IGNORECASE) is not None
-
-
-def _concluded(text: str, stated: Sequence[tuple[_Mention, float]], given: Sequence[float]) -> float | None:
-    """The number that the text gives as its result; None without an equals sign or a conclusion."""
-    sign = text.rfind("=")
-    markers = list(_CONCLUSION.finditer(text))
-    if sign >= 0 and (not markers or markers[-1].start() < sign or not _after(stated, markers[-1].end())):
-        right = _after(stated, sign)
-        if right and _OPERATOR.match(text, right[0][0].end) is None:
-            return right[0][1]
-        left = [value for mention, value in stated if mention.end <= sign]
-        return left[-1] if left else None
-    for marker in reversed(markers):
-        after = _after(stated, marker.end())
-        novel = [value for _, value in after if value not in given]
-        if novel:
-            return novel[0]
-        if after and marker[0].casefold() in ("answer", "result"):
-            return after[0][1]
-    return None
-
-
-def _after(stated: Sequence[tuple[_Mention, float]], offset: int) -> list[tuple[_Mention, float]]:
-    return [(mention, value) for mention, value in stated if mention.start >= offset]
