@@ -9,7 +9,7 @@ import pytest
 
 import ftkit as ft
 from ftkit.backends import backend_of
-from ftkit.backends.ray.job import say_what_is_missing
+from ftkit.backends.ray.cluster import missing_resources
 from ftkit.backends.ray.run_folder import RunFolder
 
 
@@ -67,10 +67,6 @@ def test_events_are_read_on_from_a_byte_and_a_cut_one_waits(tmp_path: Path) -> N
     assert (folder.ended(), folder.has_begun()) == (None, False)
 
 
-def test_missing_nodes_are_said(tmp_path: Path) -> None:
-    folder = RunFolder(str(tmp_path), "r")
-    folder.path.mkdir(parents=True)
-    say_what_is_missing(folder, 4, {"CPU": 1.0, "GPU": 1.0}, {"CPU": 8.0})
-    say_what_is_missing(folder, 4, {"CPU": 1.0}, {"CPU": 4.0})
-    ((_, warning),) = folder.events(0)
-    assert warning["data"]["message"].startswith("the run needs 4 GPU and the cluster has 0: it waits until nodes")
+def test_missing_nodes_are_said() -> None:
+    assert missing_resources(4, {"CPU": 1.0, "GPU": 1.0}, {"CPU": 8.0}) == "4 GPU and the cluster has 0"
+    assert missing_resources(4, {"CPU": 1.0}, {"CPU": 4.0}) is None

@@ -17,7 +17,8 @@ pytest.importorskip("ray.job_submission", reason='needs pip install "ftkit[ray]"
 
 JOB = (
     '{"type": "SUBMISSION", "submission_id": "r", "job_id": null, "driver_info": null, "status": "FAILED", '
-    '"entrypoint": "x", "message": "killed\\nby hand", "metadata": {"ftkit_key": "mine"}}'
+    '"entrypoint": "x", "message": "killed\\nby hand, last available logs (truncated): x", '
+    '"metadata": {"ftkit_key": "mine"}}'
 )
 
 

@@ -77,6 +77,17 @@ def test_only_the_missing_answers_are_asked_again(machine: Callable[..., ft.SSH]
 
 
 @pytest.mark.slow
+def test_a_report_from_there_is_that_from_here(
+    machine: Callable[..., ft.SSH], tiny_model: str, data: ft.Dataset
+) -> None:
+    sampling = ft.Sampling(max_output_tokens=4, temperature=1.0, seed=3)
+    models = [ft.Model(place, TASK, sampling=sampling) for place in (f"local:{tiny_model}", machine(tiny_model))]
+    here, there = (ft.evaluate(model, data, probes=None, progress=False) for model in models)
+    assert [(each.name, each.value) for each in there.metrics] == [(each.name, each.value) for each in here.metrics]
+    assert [row.text for row in there.rows] == [row.text for row in here.rows]
+
+
+@pytest.mark.slow
 def test_a_reward_model_and_reinforcement_train_there(
     machine: Callable[..., ft.SSH], tiny_model: str, tmp_path: Path
 ) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from ftkit.backends.answer import OnAnswer, Request
 from ftkit.backends.deadline import Deadline
+from ftkit.backends.own_model import refuse_hosted_options
 from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import ModelError, PromptError, RefusedError
+from ftkit.errors import ModelError, PromptError
 from ftkit.inference.answers import read_answer
 from ftkit.inference.embeddings import embeddings
 from ftkit.inference.likelihood import divergences, text_losses
@@ -160,22 +161,8 @@ class LocalAnswerer:
         Args:
             requests: the requests.
             sampling: how answers are sampled.
-
-        Raises:
-            RefusedError: reasoning was asked for in a way that only hosts know.
         """
-        for option in ("reasoning_effort", "max_reasoning_tokens"):
-            value = getattr(sampling, option)
-            if value is not None:
-                raise RefusedError(
-                    ErrorText(
-                        f"local:{self._name}: ",
-                        Argument(option, str(value), text=f"{option}={value!r}"),
-                        " is for hosted models; a model on this machine reasons as its chat template says",
-                    ),
-                    backend="local",
-                    fields=(option,),
-                )
+        refuse_hosted_options(sampling, backend="local", model=self._name, machine="this machine")
 
     def about(self) -> dict[str, Any]:
         """Describe the model; see :class:`ftkit.backends.Answerer`.

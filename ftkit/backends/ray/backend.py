@@ -6,9 +6,9 @@ import contextlib
 import json
 import os
 import secrets
-import shlex
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -30,8 +30,10 @@ from ftkit.backends.ray.jobs_api import (
     stop_job,
     submit_job,
 )
+from ftkit.backends.ray.replicas import replicas_of
 from ftkit.backends.ray.run_folder import RunFolder
-from ftkit.backends.ray.shared_files import keep_file, unpack_code
+from ftkit.backends.ray.shared_files import job_command, job_variables, keep_file
+from ftkit.backends.remote.answerer import RemoteAnswerer
 from ftkit.backends.remote.job_description import describe_job
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, RefusedError, RunError
@@ -41,7 +43,7 @@ from ftkit.recipe import Recipe, parse_recipe
 from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunTransaction, Store
 from ftkit.store.run_lock import STARTING, is_locked
-from ftkit.task import Task
+from ftkit.task import Message, Task
 
 if TYPE_CHECKING:
     from ftkit.backends.local.answerer import LocalAnswerer
@@ -54,7 +56,7 @@ _CANCEL_S = 60.0
 
 
 class Ray(Backend):
-    """Trains on a Ray cluster with several workers; answers on this machine, from the shared storage.
+    """Trains on a Ray cluster with several workers; answers there with ``replicas``, else on this machine.
 
     A run is submitted through Ray's jobs API under its id, so it is started once, and any process finds it again. Each
     worker computes a share of every batch, so the losses do not depend on their number but for rounding.
@@ -67,6 +69,8 @@ class Ray(Backend):
         workers: how many workers train together.
         gpus_per_worker: 1, or 0 to train on CPUs.
         cpus_per_worker: CPUs that Ray gives each worker.
+        replicas: how many copies of the model answer on the cluster, each with the GPUs and CPUs of a worker. 0: the
+            model answers on this machine.
         storage: a folder that this machine and all nodes see under the same path; ``FTKIT_RAY_STORAGE`` by default.
         strategy: ``"ddp"``: every worker holds the whole model.
     """
@@ -81,6 +85,7 @@ class Ray(Backend):
         workers: int | None = None,
         gpus_per_worker: int | None = None,
         cpus_per_worker: float | None = None,
+        replicas: int | None = None,
         storage: str | os.PathLike[str] | None = None,
         strategy: str = "ddp",
     ) -> None:
@@ -96,6 +101,7 @@ class Ray(Backend):
             "workers": workers,
             "gpus_per_worker": gpus_per_worker,
             "cpus_per_worker": cpus_per_worker,
+            "replicas": replicas,
             "storage": None if storage is None else os.fspath(storage),
         }
         self.cluster = replace(cluster, **{name: value for name, value in given.items() if value is not None})
@@ -162,13 +168,8 @@ class Ray(Backend):
 
     def _start(self, run_id: str, handle: RunHandle, folder: RunFolder) -> None:
         folder.begin()
-        command = ["python", "-P", "-m", "ftkit.backends.ray.job", handle.storage, run_id]
-        variables = {
-            "PYTHONPATH": unpack_code(handle.storage),
-            "PYTHONSAFEPATH": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-        submit_job(run_id, handle, " ".join(map(shlex.quote, command)), variables)
+        command = job_command("job", handle.storage, run_id)
+        submit_job(run_id, handle, command, job_variables(handle.storage))
 
     @override
     def refresh(self, record: RunRecord, store: Store) -> None:
@@ -186,7 +187,7 @@ class Ray(Backend):
         status = None if ended is not None else job_status(record.id, handle)
         if status is not None and status.state == "ended":  # it may have said so in this moment
             again = f"`ftkit runs resume {record.id}` goes on from its newest checkpoint"
-            ended = folder.ended() or {"state": "failed", "error": f"{status.message}. {again}"}
+            ended = folder.ended() or {"state": "failed", "error": f"{status.message}. {again}", "died": True}
         while self._copy(record, store, folder):
             pass
         if ended is None and status is not None:
@@ -314,8 +315,36 @@ class Ray(Backend):
             replace_folder(aside, folder.absolute())
 
     @override
-    def answerer(self) -> LocalAnswerer:
+    def answerer(self) -> LocalAnswerer | RemoteAnswerer:
+        if self.cluster.replicas:
+            return RemoteAnswerer(replicas_of(self.cluster.with_storage()), self._source_name())
         return LocalBackend(self._source_name()).answerer()
+
+    def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
+        """Score conversations with a reward model.
+
+        Args:
+            conversations: each ends with an assistant turn.
+
+        Returns:
+            One score per conversation.
+        """
+        return self.answerer().scores(conversations)
+
+    def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
+        """Embed texts with the model.
+
+        Args:
+            texts: the texts.
+
+        Returns:
+            One vector per text.
+        """
+        return self.answerer().embeddings(texts)
+
+    def close(self) -> None:
+        """Unload the model, or end its replicas. They start again when they are asked."""
+        self.answerer().close()
 
     @override
     def known_task(self) -> Task | None:
@@ -339,6 +368,7 @@ def _finish(run: RunTransaction, ended: dict[str, Any]) -> None:
         summary=ended.get("summary") or {},
         error=error,
         finished_at=time.time(),
+        handle=run.record.handle | ({"died": True} if ended.get("died") else {}),
     )
     if error is not None:
         run.append("error", {"message": error})

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 
 from ftkit.errors import ConfigError, RefusedError
 
-__all__ = ["STORAGE_VARIABLE", "Cluster"]
+__all__ = ["STORAGE_VARIABLE", "Cluster", "missing_resources"]
 
 STORAGE_VARIABLE = "FTKIT_RAY_STORAGE"
 """Environment variable with the storage, where a backend's name has none."""
@@ -30,6 +30,8 @@ class Cluster:
         workers: how many workers train together.
         gpus_per_worker: GPUs that Ray gives each worker: 1, or 0 to train on CPUs.
         cpus_per_worker: CPUs that Ray gives each worker.
+        replicas: how many copies of a model answer on the cluster, each with the GPUs and CPUs of a worker; 0: the
+            model answers on this machine.
         storage: a folder that this machine and all nodes of the cluster see under the same path.
     """
 
@@ -37,6 +39,7 @@ class Cluster:
     workers: int = 1
     gpus_per_worker: int = 1
     cpus_per_worker: float = 1.0
+    replicas: int = 0
     storage: str | None = None
 
     def __post_init__(self) -> None:
@@ -45,8 +48,8 @@ class Cluster:
                 f"ray: address={self.address!r}: write the address of the cluster's jobs API, http://head:8265, or "
                 '"auto"'
             )
-        if self.workers < 1 or self.cpus_per_worker <= 0:
-            raise ConfigError("ray: workers and cpus_per_worker must be above 0")
+        if self.workers < 1 or self.cpus_per_worker <= 0 or self.replicas < 0:
+            raise ConfigError("ray: workers and cpus_per_worker must be above 0, and replicas 0 or more")
         if self.gpus_per_worker not in (0, 1):
             raise RefusedError(
                 f"ray: gpus_per_worker={self.gpus_per_worker}: a worker trains on one GPU (1) or on CPUs (0); "
@@ -84,7 +87,7 @@ class Cluster:
             )
         address, _, query = place.partition("?")
         given: dict[str, Any] = {"address": address or "auto"}
-        kinds = {"workers": int, "gpus_per_worker": int, "cpus_per_worker": float, "storage": str}
+        kinds = {"workers": int, "gpus_per_worker": int, "cpus_per_worker": float, "replicas": int, "storage": str}
         for name, value in parse_qsl(query, keep_blank_values=True):
             kind = kinds.get(name)
             if kind is None:
@@ -120,6 +123,14 @@ class Cluster:
         ]
         return self.address + ("?" + "&".join(changed) if changed else "")
 
+    def resources(self) -> dict[str, float]:
+        """Return what a worker or a replica takes of the cluster.
+
+        Returns:
+            Numbers by Ray's names.
+        """
+        return {"CPU": float(self.cpus_per_worker)} | ({"GPU": 1.0} if self.gpus_per_worker else {})
+
     def url(self) -> str:
         """Return the address of the jobs API.
 
@@ -133,3 +144,22 @@ class Cluster:
             if value.startswith(("http://", "https://")):
                 return value
         return _LOCAL_ADDRESS
+
+
+def missing_resources(count: int, each: dict[str, float], there: dict[str, float]) -> str | None:
+    """Say what a cluster lacks for a number of workers or replicas.
+
+    Args:
+        count: how many.
+        each: what one takes, by Ray's names.
+        there: all resources of the cluster.
+
+    Returns:
+        Words for a message; None if they fit.
+    """
+    missing = [
+        f"{count * one:g} {kind} and the cluster has {there.get(kind, 0.0):g}"
+        for kind, one in each.items()
+        if count * one > there.get(kind, 0.0)
+    ]
+    return ", ".join(missing) or None

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 import traceback
 
+from ftkit.backends.ray.cluster import Cluster, missing_resources
 from ftkit.backends.ray.run_folder import RunFolder
 from ftkit.backends.ray.worker import train_worker
 from ftkit.extras import require
 
-__all__ = ["main", "say_what_is_missing"]
+__all__ = ["main"]
 
 _MAX_FAILURES = 3
 """How often Ray starts the workers again after one was lost."""
@@ -33,17 +34,19 @@ def main(storage: str, run_id: str) -> int:
     ray_train = require("ray.train", extra="ray", needed_for="training on a Ray cluster")
     ray_torch = require("ray.train.torch", extra="ray", needed_for="training on a Ray cluster")
     folder = RunFolder(storage, run_id)
-    wanted = folder.job()["cluster"]
-    gpu = bool(wanted["gpus_per_worker"])
-    each = {"CPU": float(wanted["cpus_per_worker"])} | ({"GPU": 1.0} if gpu else {})
+    wanted = Cluster(**folder.job()["cluster"])
+    gpu, each = bool(wanted.gpus_per_worker), wanted.resources()
     ray.init(ignore_reinit_error=True)
-    say_what_is_missing(folder, wanted["workers"], each, ray.cluster_resources())
+    missing = missing_resources(wanted.workers, each, ray.cluster_resources())
+    if missing is not None:
+        waits = "it waits until nodes are added; cancel it, or start it with fewer workers"
+        folder.append("warning", {"message": f"the run needs {missing}: {waits}"})
     trainer = ray_torch.TorchTrainer(
         train_worker,
         train_loop_config={"storage": storage, "run_id": run_id},
         torch_config=ray_torch.TorchConfig(backend="nccl" if gpu else "gloo"),
         scaling_config=ray_train.ScalingConfig(
-            num_workers=wanted["workers"],
+            num_workers=wanted.workers,
             use_gpu=gpu,
             resources_per_worker=each,
         ),
@@ -61,25 +64,6 @@ def main(storage: str, run_id: str) -> int:
             folder.finish(state="failed", error=f"{type(error).__name__}: {' '.join(str(error).split())[:2000]}")
     ended = folder.ended()
     return 0 if ended is not None and ended["state"] != "failed" else 1
-
-
-def say_what_is_missing(folder: RunFolder, workers: int, each: dict[str, float], there: dict[str, float]) -> None:
-    """Warn of a run that waits until nodes are added to the cluster.
-
-    Args:
-        folder: the run's folder.
-        workers: how many workers train together.
-        each: the resources of a worker, by Ray's names.
-        there: those of the cluster.
-    """
-    missing = [
-        f"{workers * count:g} {kind} and the cluster has {there.get(kind, 0.0):g}"
-        for kind, count in each.items()
-        if workers * count > there.get(kind, 0.0)
-    ]
-    if missing:
-        waits = "it waits until nodes are added; cancel it, or start it with fewer workers"
-        folder.append("warning", {"message": f"the run needs {', '.join(missing)}: {waits}"})
 
 
 if __name__ == "__main__":

@@ -177,7 +177,8 @@ def job_status(run_id: str, handle: RunHandle) -> JobStatus:
     status = str(getattr(info.status, "value", info.status))
     if status in ("PENDING", "RUNNING"):
         return JobStatus(status.lower())
-    return JobStatus("ended", f"the job ended with status {status}: {_one_line(info.message)}")
+    message = str(info.message).partition(", last available logs")[0]  # the run's log.txt has them
+    return JobStatus("ended", f"the job ended with status {status}: {_one_line(message)}")
 
 
 def stop_job(run_id: str, handle: RunHandle) -> None:

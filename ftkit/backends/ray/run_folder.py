@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ftkit.backends.ray.json_lines import JsonLines
 from ftkit.files import create_folder, write_atomically
 
 __all__ = ["RunFolder"]
-
-_PAGE_BYTES = 1 << 20
-_MAX_LINE_BYTES = 64 << 20
 
 
 class RunFolder:
@@ -29,7 +26,7 @@ class RunFolder:
         self.path = Path(storage) / "runs" / run_id
         self.received = Path(storage) / "received"
         self.model = self.path / "model"
-        self._events = self.path / "events.jsonl"
+        self._events = JsonLines(self.path / "events.jsonl")
         self._end = self.path / "end.json"
         self._stop = self.path / "stop"
         self._began = self.path / "began"
@@ -59,13 +56,7 @@ class RunFolder:
             kind: the kind of event.
             data: its data.
         """
-        line = json.dumps({"at": time.time(), "kind": kind, "data": data}).encode() + b"\n"
-        with self._events.open("a+b") as file:
-            if file.seek(0, os.SEEK_END) > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # a worker was killed while it wrote
-                    line = b"\n" + line
-            file.write(line)
+        self._events.append({"at": time.time(), "kind": kind, "data": data})
 
     def events(self, start: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """Read events.
@@ -73,22 +64,10 @@ class RunFolder:
         Args:
             start: the byte at which the first one begins.
 
-        Yields:
+        Returns:
             The byte after each event, and the event. One that a crash has cut off is left out.
         """
-        try:
-            with self._events.open("rb") as file:
-                file.seek(start)
-                page = start + _PAGE_BYTES
-                while start < page and (line := file.readline(_MAX_LINE_BYTES)).endswith(b"\n"):
-                    start += len(line)
-                    try:
-                        event = json.loads(line)
-                    except ValueError:
-                        continue
-                    yield start, event
-        except FileNotFoundError:
-            return
+        return self._events.read(start)
 
     def finish(self, **ended: Any) -> None:
         """Say how the job ended.

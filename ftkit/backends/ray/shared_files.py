@@ -1,4 +1,4 @@
-"""What a Ray backend puts on the shared storage beside the runs: rows and code."""
+"""What a Ray backend puts on the shared storage beside the runs, rows and code, and how jobs run that code."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import secrets
+import shlex
 import shutil
 import tarfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from ftkit.backends.remote.source_code import this_code
 from ftkit.errors import RunError
 from ftkit.files import create_folder, folder_aside, replace_folder
 
-__all__ = ["keep_file", "unpack_code"]
+__all__ = ["job_command", "job_variables", "keep_file"]
 
 
 def keep_file(file: Path, kept: Path) -> None:
@@ -41,15 +42,33 @@ def keep_file(file: Path, kept: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def unpack_code(storage: str) -> str:
-    """Put this ftkit's code on the storage.
+def job_command(module: str, *arguments: str) -> str:
+    """Return the shell command of a job that runs a module of this package.
+
+    Args:
+        module: its name.
+        *arguments: its arguments.
+
+    Returns:
+        The command.
+    """
+    return shlex.join(["python", "-P", "-m", f"ftkit.backends.ray.{module}", *arguments])
+
+
+def job_variables(storage: str) -> dict[str, str]:
+    """Put this ftkit's code on the storage, and return the environment variables with which jobs run it.
 
     Args:
         storage: the shared folder.
 
     Returns:
-        The folder of the code.
+        The variables.
     """
+    return {"PYTHONPATH": _unpack_code(storage), "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def _unpack_code(storage: str) -> str:
+    """Put this ftkit's code on the storage, and return its folder."""
     code = this_code()
     target = Path(storage) / "code" / code.digest
     if not target.is_dir():

@@ -16,8 +16,8 @@ from filelock import FileLock
 from typing_extensions import override
 
 from ftkit.backends.protocol import Backend, TrainingJob
+from ftkit.backends.remote.answerer import RemoteAnswerer
 from ftkit.backends.remote.job_description import describe_job
-from ftkit.backends.ssh.answerer import SSHAnswerer
 from ftkit.backends.ssh.environment import setup_commands
 from ftkit.backends.ssh.remote_machine import RemoteMachine
 from ftkit.backends.ssh.run_mirror import RunHandle, copy_events
@@ -255,8 +255,8 @@ class SSH(Backend):
         fetch_folder(self._session, found["folder"], found["files"], folder.expanduser().absolute(), handle.key)
 
     @override
-    def answerer(self) -> SSHAnswerer:
-        return SSHAnswerer(self._session, self._there)
+    def answerer(self) -> RemoteAnswerer:
+        return RemoteAnswerer(self._session, self._there)
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
         """Score conversations with a reward model there.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ftkit.backends.ssh import model_calls, run_calls
+from ftkit.backends.remote import model_calls
+from ftkit.backends.ssh import run_calls
 from ftkit.backends.ssh.received import receive
 
 __all__ = ["CALLS"]

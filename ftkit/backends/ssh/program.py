@@ -15,9 +15,9 @@ import traceback
 from collections.abc import Callable
 from typing import IO, Any
 
+from ftkit.backends.remote.messages import MAX_LINE_BYTES, error_to_wire
 from ftkit.backends.ssh.calls import CALLS
 from ftkit.backends.ssh.environment import GREETING
-from ftkit.backends.ssh.messages import MAX_LINE_BYTES, error_to_wire
 from ftkit.errors import ConfigError
 from ftkit.files import home
 from ftkit.version import __version__

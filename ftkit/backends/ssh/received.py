@@ -5,25 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ftkit.backends.protocol import TrainingJob
 from ftkit.backends.remote.job_description import open_job
+from ftkit.backends.remote.messages import Tell
 from ftkit.files import create_folder, home
 
-__all__ = ["Tell", "receive", "received_job"]
-
-
-class Tell(Protocol):
-    """Sends a part of a call's result before its end."""
-
-    def __call__(self, item: Any) -> None:
-        """Send a part.
-
-        Args:
-            item: plain JSON values.
-        """
-        ...
+__all__ = ["receive", "received_job"]
 
 
 def _received_folder() -> Path:

@@ -15,7 +15,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ftkit.backends.local import LocalBackend
-from ftkit.backends.ssh.received import Tell, received_job
+from ftkit.backends.remote.messages import Tell
+from ftkit.backends.ssh.received import received_job
 from ftkit.errors import RunError, RunNotFoundError
 from ftkit.files import create_folder, write_atomically
 from ftkit.store import OPEN_STATES, RunRecord, Store

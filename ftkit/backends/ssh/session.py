@@ -15,9 +15,9 @@ from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from ftkit.backends.remote.messages import MAX_LINE_BYTES, error_from_wire
 from ftkit.backends.ssh.connection import connection_error, end, read_tail, start
 from ftkit.backends.ssh.environment import GREETING, NEEDS, make_environment, program_script, send_code
-from ftkit.backends.ssh.messages import MAX_LINE_BYTES, error_from_wire
 from ftkit.backends.ssh.remote_machine import RemoteMachine
 from ftkit.errors import ConfigError, HostError
 
@@ -71,11 +71,18 @@ class Session:
         machine: the machine.
     """
 
+    backend, chunk = "ssh", 512
+
     def __init__(self, machine: RemoteMachine) -> None:
         self.machine = machine
         self._connecting = threading.Lock()
         self._connection: _Connection | None = None
         self._reached = False
+
+    @property
+    def place(self) -> str:
+        """The machine, as errors and reports name it."""
+        return self.machine.destination
 
     def call(
         self,
@@ -213,7 +220,7 @@ class _Connection:
         finally:
             self._waiting.pop(number, None)
         if "error" in reply:
-            raise error_from_wire(reply["error"], self._machine.destination)
+            raise error_from_wire(reply["error"], self._machine.destination, "ssh")
         return reply.get("result")
 
     def close(self) -> None:

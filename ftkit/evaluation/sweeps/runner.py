@@ -30,7 +30,7 @@ __all__ = ["sweep"]
 
 _POLL_S = 0.5
 _QUEUED = 8
-"""Local runs that wait for the device at once, each a process. The others are started when these have ended."""
+"""Runs on machines of one's own that wait there at once, each a process. Others are started when these have ended."""
 
 
 @explain_calls(
@@ -62,8 +62,8 @@ def sweep(
             grid={"learning_rate": [1e-4, 3e-4, 1e-3], "adapter.rank": [4, 16]},
         )
 
-    Runs on this machine train one after another, in the order of the trials; runs at hosts train side by side. Models
-    on this machine are evaluated when no run of the sweep trains there.
+    Runs on this machine train one after another, in the order of the trials; runs at hosts, and on a cluster that has
+    room for several, train side by side. Models on this machine are evaluated when no run of the sweep trains there.
 
     Nothing is lost when the script ends: runs go on, those that wait included, and the same call goes on with the
     sweep. It starts no finished trial again. A trial that failed stays failed until its run is deleted.
@@ -234,13 +234,14 @@ class _Sweep:
         )
 
     def _start(self, waiting: Sequence[Trial], started: dict[int, Run], bar: ProgressBar) -> None:
-        """Start the runs that are not started: all at hosts, and as many here as may wait for the device."""
+        """Start the runs that are not started: all at hosts, and on other machines as many as may wait there."""
         for trial in waiting:
             if trial.number in started or trial.problem is not None:
                 continue
-            if self._is_local(trial):
-                queued = [run for run in started.values() if run.stored_record.state in OPEN_STATES]
-                if sum(run.stored_record.backend == "local" for run in queued) >= _QUEUED:
+            if not self._charges(trial):
+                there = [run.stored_record for run in started.values()]
+                name = self.places[trial.backend].name
+                if sum(record.backend == name and record.state in OPEN_STATES for record in there) >= _QUEUED:
                     continue
             try:
                 started[trial.number] = self._running(trial)
@@ -252,6 +253,10 @@ class _Sweep:
 
     def _is_local(self, trial: Trial) -> bool:
         return self.places[trial.backend].name == "local"
+
+    def _charges(self, trial: Trial) -> bool:
+        """Whether training costs money: only backends that charge have a ``quote``."""
+        return hasattr(self.places[trial.backend], "quote")
 
     def _new_run(self, trial: Trial) -> Run:
         return train(
@@ -275,13 +280,13 @@ class _Sweep:
             return None
 
     def _running(self, trial: Trial) -> Run:
-        """The trial's run, started if it was not. One that was cancelled here, or whose worker died, goes on."""
+        """The trial's run, started if it was not. One that was cancelled or has died goes on where training is free."""
         run = self._run_of(trial)
         if run is None:
             return self._new_run(trial)
         record = run.record
         interrupted = record.state == "cancelled" or (record.state == "failed" and record.handle.get("died"))
-        return run.resume() if interrupted and record.backend == "local" else run
+        return run.resume() if interrupted and not self._charges(trial) else run
 
     def _finish(self, trial: Trial, run: Run | None, bar: ProgressBar) -> None:
         """Evaluate the model of a run that has ended."""
@@ -300,7 +305,7 @@ class _Sweep:
                 bar.print(f"trial {trial.number} ({trial.label}): {trial.problem}")
                 return
             finally:
-                if record.backend == "local":
+                if not self._charges(trial):
                     run.model.close()  # the next run needs the memory
             self.reports[trial.number] = report
             self.folder.add_report(trial, report, self.evaluated_with)

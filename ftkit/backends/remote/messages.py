@@ -1,9 +1,9 @@
-"""What travels between the two sides of an SSH session beside plain JSON: errors and answers."""
+"""What travels between a backend and the program on the other machine beside plain JSON: errors and answers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
@@ -15,6 +15,7 @@ from ftkit.schema import AnyOutput
 
 __all__ = [
     "MAX_LINE_BYTES",
+    "Tell",
     "answer_from_wire",
     "answer_to_wire",
     "error_from_wire",
@@ -27,6 +28,18 @@ MAX_LINE_BYTES = 64 * 1024 * 1024
 """Longest line that either side reads."""
 _MAX_MESSAGE = 20_000
 _OUTPUT: TypeAdapter[Any] = TypeAdapter(AnyOutput)
+
+
+class Tell(Protocol):
+    """Sends a part of a call's result before its end."""
+
+    def __call__(self, item: Any) -> None:
+        """Send a part.
+
+        Args:
+            item: plain JSON values.
+        """
+        ...
 
 
 def error_to_wire(error: Exception) -> dict[str, Any]:
@@ -48,12 +61,13 @@ def error_to_wire(error: Exception) -> dict[str, Any]:
     }
 
 
-def error_from_wire(said: dict[str, Any], machine: str) -> FtkitError:
+def error_from_wire(said: dict[str, Any], machine: str, backend: str) -> FtkitError:
     """Return an error of the other side.
 
     Args:
         said: what :func:`error_to_wire` returned there.
         machine: the machine, for the message.
+        backend: name of the backend.
 
     Returns:
         An error of the same class. What was only right there is said of the machine.
@@ -61,7 +75,7 @@ def error_from_wire(said: dict[str, Any], machine: str) -> FtkitError:
     message = str(said["message"])
     kind = getattr(errors, str(said["kind"]), None)
     if kind is RefusedError:
-        return RefusedError(message.replace("this machine", machine), backend="ssh", fields=tuple(said["fields"]))
+        return RefusedError(message.replace("this machine", machine), backend=backend, fields=tuple(said["fields"]))
     if kind is BusyError:
         return BusyError(message, float(said["retry_after_s"] or 1.0))
     if kind is MissingExtraError:

@@ -1,35 +1,66 @@
-"""Answers from a model on the other machine."""
+"""Answers from a model on another machine, whichever way its calls travel."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from ftkit.backends.answer import OnAnswer, Request
-from ftkit.backends.ssh.messages import answer_from_wire, request_to_wire
-from ftkit.backends.ssh.session import Session
-from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import HostError, RefusedError
+from ftkit.backends.own_model import refuse_hosted_options
+from ftkit.backends.remote.messages import answer_from_wire, request_to_wire
+from ftkit.errors import HostError
 from ftkit.results.answer import Answer, Sampling
 from ftkit.task import Message
 
-__all__ = ["SSHAnswerer"]
+__all__ = ["Calls", "RemoteAnswerer"]
 
 _MAX_FRUITLESS = 3
-_CHUNK = 512
-"""Requests that are sent together. The program there keeps its model between them."""
 
 
-class SSHAnswerer:
-    """A model on the other machine. It is loaded there when it is first asked, and stays while the session is open.
+class Calls(Protocol):
+    """Makes the calls of :mod:`ftkit.backends.remote.model_calls` on another machine."""
+
+    backend: str
+    """Name of the backend."""
+    chunk: int
+    """Requests that are sent together. The model stays loaded between them."""
+
+    @property
+    def place(self) -> str:
+        """The machine, as errors and reports name it."""
+        ...
+
+    def call(
+        self, name: str, *, on_item: Callable[[Any], None] | None = None, patience_s: float = ..., **arguments: Any
+    ) -> Any:
+        """Make a call.
+
+        Args:
+            name: name of the call.
+            on_item: receives parts of the result before its end, perhaps again after a failure.
+            patience_s: how long to go on trying while the machine cannot be reached.
+            **arguments: its arguments, plain JSON values.
+
+        Returns:
+            Its result.
+
+        Raises:
+            HostError: the machine cannot be reached.
+            FtkitError: what the call raised there.
+        """
+        ...
+
+
+class RemoteAnswerer:
+    """A model on another machine. It is loaded there when it is first asked, and stays while somebody asks.
 
     Args:
-        session: the session with the machine.
+        calls: makes calls there.
         model: the model's name there.
     """
 
-    def __init__(self, session: Session, model: str) -> None:
-        self._session, self._model = session, model
+    def __init__(self, calls: Calls, model: str) -> None:
+        self._calls, self._model = calls, model
 
     def answer_many(
         self, requests: Sequence[Request], sampling: Sampling, on_answer: OnAnswer | None = None
@@ -47,8 +78,8 @@ class SSHAnswerer:
         self.check_requests(requests, sampling)
         answers: dict[int, Answer] = {}
         options = sampling.model_dump(mode="json", exclude_unset=True) | {"seed": sampling.seed}
-        for first in range(0, len(requests), _CHUNK):
-            wanted = range(first, min(first + _CHUNK, len(requests)))
+        for first in range(0, len(requests), self._calls.chunk):
+            wanted = range(first, min(first + self._calls.chunk, len(requests)))
             self._answer(requests, wanted, options, answers, on_answer)
         return [answers[number] for number in range(len(requests))]
 
@@ -66,13 +97,15 @@ class SSHAnswerer:
 
             def keep(item: Any) -> None:
                 number = int(item[0])
+                if number in answers:
+                    return
                 answers[number] = answer_from_wire(item[1])
                 if on_answer is not None:
                     on_answer(number, answers[number])
 
             asked = [request_to_wire(requests[number]) for number in missing]
             try:
-                self._session.call(
+                self._calls.call(
                     "answer",
                     on_item=keep,
                     patience_s=0.0,
@@ -86,7 +119,7 @@ class SSHAnswerer:
                 # A program there that is killed each time, as for want of memory, looks like a connection that is cut.
                 if not error.passing or fruitless > _MAX_FRUITLESS:
                     raise
-                self._session.call("about", model=self._model)  # wait for the connection
+                self._calls.call("about", model=self._model)  # wait for the connection
 
     def reasons_on_request(self) -> bool:
         """Say whether the model takes an effort of reasoning.
@@ -102,22 +135,9 @@ class SSHAnswerer:
         Args:
             requests: the requests.
             sampling: how answers are sampled.
-
-        Raises:
-            RefusedError: reasoning was asked for in a way that only hosts know.
         """
-        for option in ("reasoning_effort", "max_reasoning_tokens"):
-            value = getattr(sampling, option)
-            if value is not None:
-                raise RefusedError(
-                    ErrorText(
-                        f"ssh:{self._session.machine.destination}#{self._model}: ",
-                        Argument(option, str(value), text=f"{option}={value!r}"),
-                        " is for hosted models; a model on a machine of your own reasons as its chat template says",
-                    ),
-                    backend="ssh",
-                    fields=(option,),
-                )
+        calls, model = self._calls, f"{self._calls.place}#{self._model}"
+        refuse_hosted_options(sampling, backend=calls.backend, model=model, machine="a machine of your own")
 
     def about(self) -> dict[str, Any]:
         """Describe the model; see :class:`ftkit.backends.Answerer`.
@@ -125,7 +145,7 @@ class SSHAnswerer:
         Returns:
             Plain JSON values. ``machine`` is the other machine.
         """
-        return {"machine": self._session.machine.destination, **self._session.call("about", model=self._model)}
+        return {"machine": self._calls.place, **self._calls.call("about", model=self._model)}
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
         """Score conversations with a reward model.
@@ -137,9 +157,9 @@ class SSHAnswerer:
             One score per conversation.
         """
         found: list[float] = []
-        for first in range(0, len(conversations), _CHUNK):
-            part = [list(each) for each in conversations[first : first + _CHUNK]]
-            found += self._session.call("scores", model=self._model, conversations=part)
+        for first in range(0, len(conversations), self._calls.chunk):
+            part = [list(each) for each in conversations[first : first + self._calls.chunk]]
+            found += self._calls.call("scores", model=self._model, conversations=part)
         return found
 
     def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
@@ -152,8 +172,10 @@ class SSHAnswerer:
             One vector of the model's hidden size per text.
         """
         found: list[list[float]] = []
-        for first in range(0, len(texts), _CHUNK):
-            found += self._session.call("embeddings", model=self._model, texts=list(texts[first : first + _CHUNK]))
+        for first in range(0, len(texts), self._calls.chunk):
+            found += self._calls.call(
+                "embeddings", model=self._model, texts=list(texts[first : first + self._calls.chunk])
+            )
         return found
 
     def text_losses(self, texts: Sequence[str]) -> list[tuple[float, int]]:
@@ -165,11 +187,11 @@ class SSHAnswerer:
         Returns:
             For each text its negative log-likelihood in nats and its number of predicted tokens.
         """
-        found = self._session.call("text_losses", model=self._model, texts=list(texts))
+        found = self._calls.call("text_losses", model=self._model, texts=list(texts))
         return [(float(loss), int(tokens)) for loss, tokens in found]
 
     def divergence_from(
-        self, base: SSHAnswerer, conversations: Sequence[Sequence[Message]]
+        self, base: RemoteAnswerer, conversations: Sequence[Sequence[Message]]
     ) -> list[tuple[float, int]] | None:
         """Measure KL(base ‖ this model) over the last turn of each conversation.
 
@@ -181,10 +203,10 @@ class SSHAnswerer:
             For each conversation the divergence in nats and its number of tokens; None if the other model is on another
             machine.
         """
-        if base._session.machine != self._session.machine:
+        if base._calls is not self._calls:
             return None
         listed = [list(each) for each in conversations]
-        found = self._session.call("divergences", model=self._model, base=base._model, conversations=listed)
+        found = self._calls.call("divergences", model=self._model, base=base._model, conversations=listed)
         return [(float(total), int(tokens)) for total, tokens in found]
 
     def room_for_another(self) -> bool:
@@ -193,8 +215,8 @@ class SSHAnswerer:
         Returns:
             True if it fits.
         """
-        return bool(self._session.call("room_for_another", model=self._model))
+        return bool(self._calls.call("room_for_another", model=self._model))
 
     def close(self) -> None:
         """Unload the model there. It is loaded again when it is asked."""
-        self._session.call("close", model=self._model, patience_s=0.0)
+        self._calls.call("close", model=self._model, patience_s=0.0)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftkit.backends.local import LocalBackend
-from ftkit.backends.ssh.messages import answer_to_wire, request_from_wire
-from ftkit.backends.ssh.received import Tell
+from ftkit.backends.remote.messages import Tell, answer_to_wire, request_from_wire
 from ftkit.results.answer import Sampling
 from ftkit.task import Message
 

@@ -1,0 +1,238 @@
+"""Copies of a model that answer on a cluster. Calls and replies travel through files on the shared storage.
+
+A job of Ray's jobs API, :mod:`ftkit.backends.ray.answering`, runs as long as somebody asks. It writes each reply, and
+this side reads them; each side appends to a file of its own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import math
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from ftkit.backends.ray.cluster import Cluster
+from ftkit.backends.ray.jobs_api import RunHandle, job_status, stop_job, submit_job
+from ftkit.backends.ray.json_lines import JsonLines
+from ftkit.backends.ray.shared_files import job_command, job_variables
+from ftkit.backends.remote.messages import error_from_wire
+from ftkit.errors import FtkitError, HostError
+from ftkit.files import create_folder
+
+__all__ = ["CALLS_FILE", "REPLIES_FILE", "Replicas", "replicas_of"]
+
+CALLS_FILE, REPLIES_FILE = "calls.jsonl", "replies.jsonl"
+_LOG = logging.getLogger("ftkit.ray")
+_POLL_S = 0.1
+_IDLE_POLL_S = 1.0
+_PING_S = 20.0
+_STATUS_S = 5.0
+_MAX_PART = 256
+"""Requests of one call to one replica."""
+
+
+class Replicas:
+    """Makes calls to the replicas of a cluster. They are started at the first call. Threads may share it.
+
+    Args:
+        cluster: the cluster, with its storage.
+    """
+
+    backend = "ray"
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.chunk = 4 * _MAX_PART * cluster.replicas
+        self._opening = threading.Lock()
+        self._open: _Session | None = None
+
+    @property
+    def place(self) -> str:
+        """The cluster, as errors and reports name it."""
+        return self._cluster.url()
+
+    def call(
+        self, name: str, *, on_item: Callable[[Any], None] | None = None, patience_s: float = 0.0, **arguments: Any
+    ) -> Any:
+        """Make a call. Requests to a model are shared out among the replicas; any other call goes to one of them.
+
+        Args:
+            name: name of the call.
+            on_item: receives parts of the result before its end; after the loss of a replica perhaps again.
+            patience_s: not used: a call waits as long as the job lives.
+            **arguments: its arguments, plain JSON values.
+
+        Returns:
+            Its result.
+
+        Raises:
+            HostError: the job that answers has ended.
+            FtkitError: what the call raised there.
+        """
+        if name == "close":
+            self.close()
+            return None
+        parts = [arguments] if name != "answer" else self._parts(arguments)
+        return self._session().call(name, parts, on_item)
+
+    def _parts(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        requests, numbers = arguments["requests"], arguments["numbers"]
+        size = max(1, min(_MAX_PART, math.ceil(len(requests) / (2 * self._cluster.replicas))))
+        return [
+            {**arguments, "requests": requests[first : first + size], "numbers": numbers[first : first + size]}
+            for first in range(0, len(requests), size)
+        ]
+
+    def _session(self) -> _Session:
+        with self._opening:
+            if self._open is None or not self._open.usable:
+                self._open = _Session(self._cluster)
+                atexit.register(self._open.close)
+            return self._open
+
+    def close(self) -> None:
+        """End the replicas. The next call starts others."""
+        with self._opening:
+            if self._open is not None:
+                atexit.unregister(self._open.close)
+                self._open.close()
+                self._open = None
+
+
+@lru_cache(maxsize=32)
+def replicas_of(cluster: Cluster) -> Replicas:
+    """Return the replicas that everything in this process shares.
+
+    Args:
+        cluster: the cluster, with its storage.
+
+    Returns:
+        The replicas.
+    """
+    return Replicas(cluster)
+
+
+class _Session:
+    """One run of the job that answers."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._place, self._owner = cluster.url(), os.getpid()
+        self._name = f"ftkit-answers-{secrets.token_hex(8)}"
+        self._handle = RunHandle(url=cluster.url(), storage=str(cluster.storage), key=self._name)
+        self._folder = Path(self._handle.storage) / "answering" / self._name
+        create_folder(self._folder)
+        for name in (CALLS_FILE, REPLIES_FILE):
+            (self._folder / name).touch()
+        self._calls, self._replies = JsonLines(self._folder / CALLS_FILE), JsonLines(self._folder / REPLIES_FILE)
+        self._numbers, self._numbering = 0, threading.Lock()
+        self._waiting: dict[int, SimpleQueue[tuple[int, dict[str, Any]] | None]] = {}
+        self._ended: str | None = None
+        self._wake = threading.Event()
+        command = job_command(
+            "answering",
+            str(self._folder),
+            f"{self._handle.storage}/home",
+            str(cluster.replicas),
+            str(cluster.cpus_per_worker),
+            str(cluster.gpus_per_worker),
+        )
+        submit_job(self._name, self._handle, command, job_variables(self._handle.storage))
+        _LOG.info("%s: job %s starts %d replicas", self._place, self._name, cluster.replicas)
+        threading.Thread(target=self._read, name=self._name, daemon=True).start()
+
+    @property
+    def usable(self) -> bool:
+        """Whether calls can be made: the job has not ended, and this process itself started it."""
+        return self._ended is None and self._owner == os.getpid()
+
+    def call(self, name: str, parts: list[dict[str, Any]], on_item: Callable[[Any], None] | None) -> Any:
+        """Make a call in parts, and return the result of the last one; see :meth:`Replicas.call`."""
+        replies: SimpleQueue[tuple[int, dict[str, Any]] | None] = SimpleQueue()
+        with self._numbering:
+            mine = set(range(self._numbers, self._numbers + len(parts)))
+            self._numbers += len(parts)
+            self._waiting |= dict.fromkeys(mine, replies)
+        self._wake.set()
+        result, open_parts = None, set(mine)
+        try:
+            for number, arguments in zip(sorted(mine), parts, strict=True):
+                self._calls.append({"id": number, "call": name, "arguments": arguments})
+            while open_parts:
+                reply = None if self._ended is not None and replies.empty() else replies.get()
+                if reply is None:
+                    raise HostError(f"the job that answers at {self._place} has ended: {self._ended}", passing=True)
+                number, said = reply
+                if "item" in said:
+                    if on_item is not None:
+                        on_item(said["item"])
+                elif "error" in said:
+                    raise error_from_wire(said["error"], self._place, "ray")
+                else:
+                    result = said["result"]
+                    open_parts.discard(number)
+        except OSError as error:
+            raise HostError(f"the storage of {self._place} cannot be used: {error}", passing=True) from None
+        finally:
+            with self._numbering:
+                for number in mine:
+                    self._waiting.pop(number, None)
+            if open_parts:
+                with contextlib.suppress(OSError):
+                    self._calls.append({"cancel": sorted(open_parts)})
+        return result
+
+    def close(self) -> None:
+        """End the job."""
+        if self._owner != os.getpid():
+            return
+        self._end("it was closed")
+        with contextlib.suppress(FtkitError):
+            stop_job(self._name, self._handle)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _end(self, reason: str) -> None:
+        self._ended = self._ended or reason
+        self._wake.set()
+        with self._numbering:
+            waiting = [*self._waiting.values()]
+        for each in waiting:
+            each.put(None)
+
+    def _read(self) -> None:
+        """Give the replies to those who wait for them; show the job that this side is still there."""
+        start, pinged, asked = 0, time.monotonic(), time.monotonic()
+        while self._ended is None:
+            if self._waiting:
+                time.sleep(_POLL_S)
+            else:
+                self._wake.wait(_IDLE_POLL_S)
+                self._wake.clear()
+            try:
+                for read, reply in self._replies.read(start):
+                    start = read
+                    if "note" in reply:
+                        _LOG.warning("%s: %s", self._place, reply["note"])
+                    elif (waiting := self._waiting.get(reply["id"])) is not None:
+                        waiting.put((reply["id"], reply))
+                now = time.monotonic()
+                if now - pinged > _PING_S:
+                    pinged = now
+                    self._calls.append({"ping": True})
+            except OSError as error:
+                self._end(f"the storage cannot be used: {error}")
+                return
+            if now - asked > _STATUS_S:
+                asked = now
+                status = job_status(self._name, self._handle)
+                if status.state == "ended":
+                    self._end(status.message)

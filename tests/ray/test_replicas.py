@@ -1,0 +1,151 @@
+"""Answers from replicas on a cluster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import ftkit as ft
+from ftkit.backends.ray import replicas
+from ftkit.backends.ray.answering import Replica, serve
+from ftkit.backends.ray.cluster import Cluster
+from ftkit.backends.ray.jobs_api import JobStatus, RunHandle
+from ftkit.backends.ray.replicas import Replicas
+from ftkit.backends.remote.answerer import RemoteAnswerer
+from ftkit.backends.remote.messages import answer_to_wire
+from ftkit.results.answer import Answer
+from tests.ray.test_runs import cluster, processes
+from tests.runs.test_runs import ROWS, TASK
+
+
+class _LostError(Exception):
+    """An actor has died."""
+
+
+class _Actor:
+    """A replica in this process, with the parts of Ray's handle that are used. It is lost once, after a part."""
+
+    def __init__(self, loses: bool) -> None:
+        self._replica, self._loses = object.__new__(Replica), loses
+        self.is_ready = self.run = self
+        self._remote: Any = None
+
+    def options(self, num_returns: str) -> _Actor:
+        assert num_returns == "streaming"
+        return self
+
+    def remote(self, *asked: Any) -> Any:
+        return self._parts(*asked) if asked else True
+
+    def _parts(self, name: str, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for part in self._replica.run(name, arguments):
+            yield part
+            if self._loses:
+                self._loses = False
+                raise _LostError("killed")
+
+
+def _answer(model: str, requests: list[Any], numbers: list[int], sampling: dict[str, Any], tell: Any) -> None:
+    if model == "broken":
+        raise ft.ModelError("there is no such model")
+    for number, request in zip(numbers, requests, strict=True):
+        text = f"{model} {request['messages'][0]['content']} {number} {sampling['seed']}"
+        tell([number, answer_to_wire(Answer(text, None, "stop", 1, 1, 0.0))])
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replicas]:
+    """Three replicas in threads of this process, one of which is lost once."""
+    from ftkit.backends.remote import model_calls
+
+    monkeypatch.setattr(model_calls, "answer", _answer)
+    monkeypatch.setattr(model_calls, "about", lambda model, tell: {"model": model})
+
+    def submit(name: str, handle: RunHandle, command: str, variables: dict[str, str]) -> None:
+        folder = Path(command.split("ftkit.backends.ray.answering ")[1].split()[0])
+        actors = [_Actor(loses=number == 0) for number in range(3)]
+        threading.Thread(target=serve, args=(folder, actors, _LostError, lambda value: value), daemon=True).start()
+
+    monkeypatch.setattr(replicas, "submit_job", submit)
+    monkeypatch.setattr(replicas, "job_variables", lambda storage: {})
+    monkeypatch.setattr(replicas, "stop_job", lambda name, handle: None)
+    made = Replicas(Cluster(address="http://head:8265", replicas=3, storage=str(tmp_path)))
+    yield made
+    made.close()
+    assert not list((tmp_path / "answering").iterdir())
+
+
+def test_each_request_is_answered_once_though_a_replica_is_lost(service: Replicas) -> None:
+    told: list[int] = []
+    requests = [ft.Request([{"role": "user", "content": f"q{number}"}]) for number in range(40)]
+    answerer = RemoteAnswerer(service, "m")
+    answers = answerer.answer_many(requests, ft.Sampling(seed=7), lambda number, answer: told.append(number))
+    assert [answer.text for answer in answers] == [f"m q{number} {number} 7" for number in range(40)]
+    assert sorted(told) == list(range(40))
+    assert answerer.about() == {"machine": "http://head:8265", "model": "m"}
+    with pytest.raises(ft.ModelError, match="on http://head:8265: there is no such model"):
+        RemoteAnswerer(service, "broken").answer_many(requests, ft.Sampling())
+    with pytest.raises(
+        ft.RefusedError, match="ray:http://head:8265#m: reasoning_effort='low' is for hosted"
+    ) as refused:
+        answerer.answer_many(requests, ft.Sampling(reasoning_effort="low"))
+    assert refused.value.backend == "ray"
+
+
+def test_a_job_that_has_ended_is_an_error_not_a_long_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "_STATUS_S", 0.0)
+    monkeypatch.setattr(replicas, "submit_job", lambda *args: None)
+    monkeypatch.setattr(replicas, "job_variables", lambda storage: {})
+    monkeypatch.setattr(replicas, "stop_job", lambda *args: None)
+    monkeypatch.setattr(replicas, "job_status", lambda *args: JobStatus("ended", "the job ended with status FAILED: x"))
+    made = Replicas(Cluster(address="http://head:8265", replicas=1, storage=str(tmp_path)))
+    with pytest.raises(ft.HostError, match=r"the job that answers at http://head:8265 has ended: .* FAILED: x"):
+        made.call("about", model="m")
+    made.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_report_of_replicas_is_that_of_one_machine(head: str, tiny_model: str, tmp_path: Path) -> None:
+    storage = tmp_path / "shared"
+    storage.mkdir()
+    data = ft.Dataset.from_rows(ROWS, TASK, target="a")
+    there: Any = cluster(head, tiny_model, storage)
+    there = ft.Ray(there.model, replicas=2)
+    sampling = ft.Sampling(max_output_tokens=4, temperature=1.0, seed=3)
+    models = [ft.Model(f"local:{tiny_model}", TASK, sampling=sampling), ft.Model(there, TASK, sampling=sampling)]
+    requests = [ft.Request(TASK.prompt(row)) for row in ROWS]
+    killed: list[int] = []
+
+    def kill_once(number: int, answer: Answer) -> None:
+        if not killed:
+            killed.append(number)
+            processes("ray::Replica")[0].kill()
+
+    one = models[0].answer_many(requests)
+    both = models[1].answer_many(requests, on_answer=kill_once)
+    assert [answer.text for answer in both] == [answer.text for answer in one]
+    reports = [ft.evaluate(model, data, probes=None, progress=False) for model in models]
+    metrics = [[(each.name, each.value) for each in report.metrics] for report in reports]
+    assert metrics[1] == metrics[0]
+    models[1].close()
+    assert not list((storage / "answering").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_sweep_goes_to_the_cluster(head: str, tiny_model: str, tmp_path: Path) -> None:
+    storage = tmp_path / "shared"
+    storage.mkdir()
+    data = ft.Dataset.from_rows(ROWS, TASK, target="a")
+    backend = ft.Ray(tiny_model, address=head, workers=1, replicas=1, gpus_per_worker=0, storage=storage)
+    recipe = ft.SFT(epochs=1, batch_size=8, precision="fp32", adapter=ft.LoRA(rank=4))
+    rates = [1e-3, 5e-3]
+    overview = ft.sweep(recipe, data, data.take(6), backends=backend, grid={"learning_rate": rates}, progress=False)
+    assert len(overview.standings) == 2
+    assert {run.stored_record.backend for run in ft.runs.all()} == {"ray"}
+    assert not list((storage / "answering").iterdir())
