@@ -29,6 +29,28 @@ def test_a_name_says_the_cluster_and_the_model(text: str, address: str, workers:
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [{"workers": "2"}, {"workers": 0}, {"cpus_per_worker": float("nan")}, {"replicas": -1}, {"address": 5}],
+)
+def test_wrong_values_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ft.ConfigError, match=next(iter(changes))):
+        ft.Ray("m", **changes)
+
+
+def test_no_password_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://me:hunter2@head:8265"
+    with pytest.raises(ft.ConfigError, match="RAY_JOB_HEADERS") as refused:
+        ft.Ray("m", address=address)
+    assert "hunter2" not in str(refused.value)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ft.ConfigError, match="RAY_JOB_HEADERS"):
+        ft.Ray("m").cluster.url()
+    with pytest.raises(ft.RefusedError) as stored:
+        ft.Ray("m", storage="s3://key:hunter2@bucket")
+    assert "hunter2" not in str(stored.value)
+
+
+@pytest.mark.parametrize(
     "text",
     ["#m", "http://h#", "head:8265#m", "auto?workers=0#m", "auto?workers=x#m", "auto?gpu=1#m", "auto?storage=here#m"],
 )

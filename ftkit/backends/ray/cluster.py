@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass, fields, replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from ftkit.arguments import check_kind
 from ftkit.errors import ConfigError, RefusedError
 
 __all__ = ["STORAGE_VARIABLE", "Cluster", "missing_resources"]
@@ -18,6 +20,22 @@ STORAGE_VARIABLE = "FTKIT_RAY_STORAGE"
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _LOCAL_ADDRESS = "http://127.0.0.1:8265"
 _NUMBER = re.compile(r"\d{1,5}(?:\.\d{1,4})?")
+
+
+_KINDS: dict[str, Any] = {
+    "address": str,
+    "workers": int,
+    "gpus_per_worker": int,
+    "cpus_per_worker": (int, float),
+    "replicas": int,
+    "storage": str,
+}
+_MEANINGS = {
+    "workers": "how many workers train together, 1 or more",
+    "gpus_per_worker": "GPUs of each worker, 1 or 0",
+    "cpus_per_worker": "CPUs of each worker, above 0",
+    "replicas": "how many copies of the model answer on the cluster, 0 or more",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +61,17 @@ class Cluster:
     storage: str | None = None
 
     def __post_init__(self) -> None:
-        if self.address != "auto" and not re.fullmatch(r"https?://[^\s?#]{1,500}", self.address):
+        for field in fields(self):
+            value, kind = getattr(self, field.name), _KINDS[field.name]
+            if value is not None or field.default is not None:
+                check_kind(value, kind, field.name, _MEANINGS.get(field.name, "a text"))
+        if self.address != "auto":
+            _check_address(self.address)
+        if self.workers < 1 or not 0 < self.cpus_per_worker < math.inf or self.replicas < 0:
             raise ConfigError(
-                f"ray: address={self.address!r}: write the address of the cluster's jobs API, http://head:8265, or "
-                '"auto"'
+                f"ray: workers={self.workers}, cpus_per_worker={self.cpus_per_worker}, replicas={self.replicas}: "
+                "workers and cpus_per_worker are above 0, and replicas 0 or more"
             )
-        if self.workers < 1 or self.cpus_per_worker <= 0 or self.replicas < 0:
-            raise ConfigError("ray: workers and cpus_per_worker must be above 0, and replicas 0 or more")
         if self.gpus_per_worker not in (0, 1):
             raise RefusedError(
                 f"ray: gpus_per_worker={self.gpus_per_worker}: a worker trains on one GPU (1) or on CPUs (0); "
@@ -59,8 +81,8 @@ class Cluster:
             )
         if self.storage is not None and "://" in self.storage:
             raise RefusedError(
-                f"ray: storage={self.storage!r}: object stores are not supported; name a folder that this machine and "
-                "all nodes mount under the same path",
+                f"ray: storage={self.storage.partition('://')[0]}://…: object stores are not supported; name a "
+                "folder that this machine and all nodes mount under the same path",
                 backend="ray",
                 fields=("storage",),
             )
@@ -87,14 +109,14 @@ class Cluster:
             )
         address, _, query = place.partition("?")
         given: dict[str, Any] = {"address": address or "auto"}
-        kinds = {"workers": int, "gpus_per_worker": int, "cpus_per_worker": float, "replicas": int, "storage": str}
+        kinds = {name: kind for name, kind in _KINDS.items() if name != "address"}
         for name, value in parse_qsl(query, keep_blank_values=True):
             kind = kinds.get(name)
             if kind is None:
                 raise ConfigError(f"backend 'ray:{text}': there is no option {name!r}; known are {', '.join(kinds)}")
             if (kind is not str and _NUMBER.fullmatch(value) is None) or (kind is int and "." in value):
-                raise ConfigError(f"backend 'ray:{text}': {name} is a number")
-            given[name] = kind(value)
+                raise ConfigError(f"backend 'ray:{text}': {name} is {_MEANINGS[name]}")
+            given[name] = value if kind is str else int(value) if kind is int else float(value)
         return cls(**given), model
 
     def with_storage(self) -> Cluster:
@@ -142,8 +164,22 @@ class Cluster:
         for name in _ADDRESS_VARIABLES:
             value = os.environ.get(name, "")
             if value.startswith(("http://", "https://")):
+                _check_address(value)
                 return value
         return _LOCAL_ADDRESS
+
+
+def _check_address(address: str) -> None:
+    """Refuse what is no address of a jobs API, and one that holds a password, which would be stored with each run."""
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise ConfigError(
+            "ray: address: it holds a user or a password, which would be stored with each run; put the token into "
+            "RAY_AUTH_TOKEN, or the headers of a proxy into RAY_JOB_HEADERS, as for Ray's own commands"
+        )
+    if not re.fullmatch(r"https?://[^\s?#]{1,500}", address):
+        raise ConfigError(
+            f'ray: address={address!r}: write the address of the cluster\'s jobs API, http://head:8265, or "auto"'
+        )
 
 
 def missing_resources(count: int, each: dict[str, float], there: dict[str, float]) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +14,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ftkit.errors import HostError, RunError
+from ftkit.errors import ConfigError, HostError, RunError
 from ftkit.extras import require
 
 __all__ = ["JobStatus", "RunHandle", "delete_job", "job_log", "job_status", "jobs_api", "stop_job", "submit_job"]
 
 _CALL_S = 30.0
+_HEADERS_VARIABLE = "RAY_JOB_HEADERS"
 _LOG_S = 60.0
 _MAX_LOG_CHARS = 4 * 1024 * 1024
 _MAX_MESSAGE = 2000
@@ -79,7 +82,21 @@ def _bounded_client(base: Any, url: str) -> Any:
             raise ConnectionError(f"status {response.status_code}")
         return response
 
-    return type("BoundedClient", (base,), {"_do_request": request})(url)
+    return type("BoundedClient", (base,), {"_do_request": request})(url, headers=_headers())
+
+
+def _headers() -> dict[str, Any] | None:
+    """The headers that Ray's own commands send, as for a proxy that lets nobody else in."""
+    written = os.environ.get(_HEADERS_VARIABLE)
+    if not written:
+        return None
+    try:
+        headers = json.loads(written)
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict):
+        raise ConfigError(f'the environment variable {_HEADERS_VARIABLE} is not JSON such as {{"Authorization": "…"}}')
+    return headers
 
 
 @contextlib.contextmanager
