@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ftkit.errors import ModelError
 from ftkit.modeling.config_limits import MAX_CONFIG_BYTES, check_sizes
 from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
+from ftkit.modeling.weight_pickles import check_pickle_archive
 from ftkit.named_files import irregular_file_kind, read_small_text
 from ftkit.recipe import LOSSES, Quantization
 
@@ -39,7 +40,8 @@ _LARGEST_TEMPLATE = 1_000_000
 """Bytes."""
 _READ = frozenset({".safetensors", ".json", ".jinja", ".model", ".bin", ".pt", ".txt", ".tiktoken"})
 """Endings of the files that libraries open to load a model."""
-_LARGEST = {".jinja": _LARGEST_TEMPLATE, **dict.fromkeys((".json", ".txt", ".tiktoken", ".model"), 512_000_000)}
+_PICKLES = (".bin", ".pt")
+_LARGEST = {".jinja": _LARGEST_TEMPLATE, **dict.fromkeys((".json", ".txt", ".tiktoken", ".model"), 128_000_000)}
 """By ending: bytes of the largest file. A tokenizer of 256,000 tokens with its merges has 40 million."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json")
 
@@ -262,6 +264,8 @@ def _refuse_irregular(folder: Path) -> None:
         limit = _LARGEST.get(file.suffix)
         if limit is not None and size > limit:
             raise ModelError(f"{file} has {size:,} bytes; such a file of a model has at most {limit:,}")
+        if file.suffix in _PICKLES:
+            check_pickle_archive(file)
 
 
 def _config(file: Path) -> dict[str, Any]:

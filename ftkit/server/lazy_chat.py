@@ -83,16 +83,20 @@ class _LazyRoutes:
 
 @functools.cache
 def _modules() -> list[ModuleType]:
-    """Import the modules. What torch and transformers consist of is then left out of garbage collections.
+    """Import the modules, without garbage collections, which leave out what torch and transformers consist of later.
 
-    They have half a million objects, which live as long as the process. To search them takes a third of a second, in
-    which nothing else runs.
+    That is half a million objects, which live as long as the process. To search them takes a third of a second, in
+    which nothing else runs, and the import alone would do it eight times.
 
     Returns:
         The modules.
     """
-    modules = [import_module(name) for name in _ROUTES]
-    gc.freeze()
+    gc.disable()
+    try:
+        modules = [import_module(name) for name in _ROUTES]
+        gc.freeze()
+    finally:
+        gc.enable()
     return modules
 
 

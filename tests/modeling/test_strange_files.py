@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,21 @@ def test_a_pipe_in_the_base_of_an_adapter_is_not_waited_for(copy: Path, tmp_path
     os.mkfifo(copy / "tokenizer_config.json")
     with pytest.raises(ModelError, match=r"tokenizer_config.json is a pipe"):
         load(Path(adapter))
+
+
+@pytest.mark.parametrize("kind", ["compressed", "shared", "torn"])
+def test_pickles_that_expand_are_not_read(copy: Path, kind: str) -> None:
+    (copy / WEIGHTS).unlink()
+    file = copy / "pytorch_model.bin"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if kind == "compressed" else zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data/0", bytes(2**22))
+        for number in range(9 * (kind == "shared")):  # each member is the same bytes of the file
+            archive.filelist.append(archive.filelist[0])
+            archive.NameToInfo[f"archive/data/{number}"] = archive.filelist[0]
+    if kind == "torn":
+        file.write_bytes(file.read_bytes().replace(b"PK\x01\x02", b"PK\x07\x02"))
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin (is compressed|has .* and expands|is a damaged archive)"):
+        load(copy)
 
 
 def test_weights_of_integers_are_refused(copy: Path) -> None:
