@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["printable", "rich_console"]
+__all__ = ["USER_PATTERN", "printable", "public_address", "rich_console"]
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]|\r(?!\n)")
 """Control characters but tab, line feed and the end of a line in files of Windows; bidirectional controls; halves of
 characters, which cannot be written."""
+
+USER_PATTERN = re.compile(r"://[^/\s@?#]{1,500}@")
+"""User name and password of an address, as a proxy's may have."""
+_PARAMETERS_PATTERN = re.compile(r"(?<=://)([^\s?#]{1,4000})\?[^\s#]*")
 
 
 def printable(text: str) -> str:
@@ -30,6 +34,18 @@ def printable(text: str) -> str:
         The text with ``\u001b`` in place of an escape character, and so on. JSON stays the same JSON.
     """
     return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def public_address(text: str) -> str:
+    """Remove user names, passwords and parameters from the addresses in a text.
+
+    Args:
+        text: an address, or a text with addresses in it.
+
+    Returns:
+        The text, whose addresses still lead to the same place for who may go there.
+    """
+    return _PARAMETERS_PATTERN.sub(r"\1", USER_PATTERN.sub("://", text))
 
 
 def rich_console(**options: Any) -> Console:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ftkit.printable import public_address
 
 __all__ = ["OPEN_STATES", "Event", "EventKind", "RunRecord", "RunState"]
 
@@ -57,8 +59,9 @@ class RunRecord(BaseModel):
     notes: str | None = None
     backend: str
     """Name of the backend, e.g. ``"local"``."""
-    model: str
-    """The base model, under its name on the backend."""
+    model: Annotated[str, AfterValidator(public_address)]
+    """The base model, under its name on the backend. An address in it has no password, also where a run of version 0.1
+    stored one."""
     state: RunState = "queued"
     created_at: Moment
     """Unix seconds."""

@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from ftkit.backends.hosted.http import Http
-from ftkit.backends.hosted.redaction import public_address, redact
+from ftkit.backends.hosted.redaction import redact
 from ftkit.errors import HostError
+from ftkit.printable import public_address
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import socket
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from ftkit.server import lazy_chat
 from ftkit.server.app import create_app
 from ftkit.server.files.file_table import FileTable
 from ftkit.server.files.uploads import UploadTable
@@ -204,3 +206,17 @@ def test_an_upload_has_a_limited_number_of_parts(monkeypatch: pytest.MonkeyPatch
     with TestClient(create_app(Settings(models={})), base_url="http://localhost") as client:
         answer = client.post("/v1/uploads/upload_x/parts", files={"data": ("a", b"")})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "too_many_parts")
+
+
+def test_collections_leave_out_what_lives_as_long_as_the_process() -> None:
+    """A collection holds Python's lock, so ``/health`` waits for it."""
+    lazy_chat._modules.cache_clear()
+    try:
+        lazy_chat._modules()
+        assert gc.get_freeze_count() > 100_000
+        assert gc.isenabled()
+        began = time.thread_time()
+        gc.collect()
+        assert time.thread_time() - began < 0.1
+    finally:
+        gc.unfreeze()

@@ -171,3 +171,10 @@ def test_a_store_of_version_1_is_migrated(ftkit_home: Path) -> None:
     with store.transaction(record().id) as run:
         run.append("log", {"message": "new"}, source_id="event-1")
     assert [event.data["message"] for event in Store().events(record().id)] == ["old", "new"]
+
+
+def test_a_password_that_version_0_1_stored_is_not_shown() -> None:
+    old = record(model="http://ann:pw-12345@host.example/v1?key=pw-12345#m")
+    assert old.model == "http://host.example/v1#m"
+    assert "pw-12345" not in repr(old) + old.model_dump_json()
+    assert record(model="smollm2-135m?chat_template=/a/b.jinja").model == "smollm2-135m?chat_template=/a/b.jinja"

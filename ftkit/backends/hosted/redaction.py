@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from ftkit.errors import ConfigError
+from ftkit.printable import USER_PATTERN
 
-__all__ = ["check_key", "public_address", "redact", "without_secret"]
+__all__ = ["check_key", "redact", "without_secret"]
 
 _SHORTEST = 8
 """Characters of the shortest key that is taken. A shorter one occurs in texts by chance; no host gives such keys."""
@@ -21,21 +22,6 @@ _KEY_PATTERN = re.compile(
 )
 """What looks like a key. Keys have digits, or asterisks where a host has masked them; words such as ``key-value-pairs``
 have neither."""
-_PARAMETERS_PATTERN = re.compile(r"(?<=://)([^\s?#]{1,4000})\?[^\s#]*")
-_USER_PATTERN = re.compile(r"://[^/\s@?#]{1,500}@")
-"""User name and password of an address, as a proxy's may have."""
-
-
-def public_address(text: str) -> str:
-    """Remove user names, passwords and parameters from the addresses in a text.
-
-    Args:
-        text: an address, or a text with addresses in it.
-
-    Returns:
-        The text, whose addresses still lead to the same place for who may go there.
-    """
-    return _PARAMETERS_PATTERN.sub(r"\1", _USER_PATTERN.sub("://", text))
 
 
 def check_key(key: str, host: str, source: str) -> str:
@@ -96,4 +82,4 @@ def redact(text: str, *secrets: str | None) -> str:
     """
     for secret in secrets:
         text = without_secret(text, secret or "")
-    return _KEY_PATTERN.sub("[key]", _USER_PATTERN.sub("://[key]@", text))
+    return _KEY_PATTERN.sub("[key]", USER_PATTERN.sub("://[key]@", text))

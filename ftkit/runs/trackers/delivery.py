@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from ftkit.backends.hosted.redaction import public_address, redact
+from ftkit.backends.hosted.redaction import redact
 from ftkit.errors import StorageError
 from ftkit.files import says_disk_full
+from ftkit.printable import public_address
 from ftkit.runs.trackers.protocol import Tracker, TrackerWarning
 from ftkit.runs.trackers.registry import create_tracker
 from ftkit.store import OPEN_STATES, RunRecord, Store
