@@ -50,6 +50,7 @@ def test_weights_are_what_the_file_means(fp8: tuple[Path, dict[str, torch.Tensor
         torch.testing.assert_close(weights[name].detach(), weight, rtol=1e-6, atol=0)
 
 
+@pytest.mark.slow
 def test_an_adapter_trains_and_is_exported(fp8: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path) -> None:
     folder, _ = fp8
     rows = ft.Dataset.from_rows([{"prompt": f"question {number}", "completion": "yes"} for number in range(10)])
