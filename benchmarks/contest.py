@@ -59,6 +59,7 @@ class Contest:
         columns: which column is the answer: ``{"target": …}``, or of pairs ``{"chosen": …, "rejected": …}``.
         recipe: an ``ftkit`` recipe whose precision, batch size and adapter are numbers, not ``"auto"``.
         contenders: the first is what the others are compared with.
+        validation: columns of rows to score ftkit's models on while it trains, by the recipe's ``eval_metric``.
     """
 
     task: Any
@@ -66,6 +67,7 @@ class Contest:
     columns: Mapping[str, str]
     recipe: Any
     contenders: Sequence[Contender]
+    validation: Sequence[Mapping[str, Any]] = ()
 
     def data(self) -> Any:
         """The rows as an ``ftkit.Dataset``."""
@@ -84,25 +86,35 @@ def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
     job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     plain = job["recipe"]
     recipe = parse_recipe({**plain, **settings})
-    data = ft.Dataset.from_rows(job["rows"], ft.Task.from_yaml(job["task"]), **job["columns"])
+    task = ft.Task.from_yaml(job["task"])
+    data = ft.Dataset.from_rows(job["rows"], task, **job["columns"])
+    held_out = ft.Dataset.from_rows(job["validation"], task, **job["columns"]) if job["validation"] else None
     times: dict[str, tuple[float, float]] = {}
     losses: list[float] = []
     lengths: list[float] = []
+    steps: list[float] = []
+    scores: list[tuple[int, float]] = []
 
     def emit(kind: str, event: dict[str, Any]) -> None:
         if kind == "warning":
             print(event["message"], file=sys.stderr)
         if kind == "log" and event["message"] == "training":
             times["began"] = clock()
+        if kind == "validation" and recipe.eval_metric is not None:
+            scores.append((event["step"], event[recipe.eval_metric]))
         if kind == "step":
             times["ended"] = clock()
             losses.append(event["loss"])
+            steps.append(event["seconds"])
             if "completion_length" in event:
                 lengths.append(event["completion_length"])
 
     # The benchmark itself names the grader's function, so it was checked, as a worker's is.
-    train(Job(recipe, data, None, job["model"], folder / "model"), emit, setting=setting_of(recipe, checked=True))
-    return figures(times["began"], times["ended"], len(job["rows"]) * int(plain["epochs"]), losses, lengths)
+    setting = setting_of(recipe, checked=True)
+    train(Job(recipe, data, held_out, job["model"], folder / "model"), emit, setting=setting)
+    return figures(
+        times["began"], times["ended"], len(job["rows"]) * int(plain["epochs"]), losses, lengths, steps, scores
+    )
 
 
 def prepare(contest: Contest, folder: Path) -> dict[str, int]:
@@ -129,6 +141,7 @@ def prepare(contest: Contest, folder: Path) -> dict[str, int]:
         "task": contest.task.to_yaml(),
         "rows": [dict(row) for row in contest.rows],
         "columns": dict(contest.columns),
+        "validation": [dict(row) for row in contest.validation],
         "recipe": recipe.model_dump(mode="json"),
     }
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")

@@ -20,9 +20,15 @@ def figures(
     examples: int,
     losses: list[float],
     lengths: Sequence[float] = (),
+    steps: Sequence[float] = (),
+    scores: Sequence[tuple[int, float]] = (),
 ) -> str:
-    """Format what a contender measured of itself; ``lengths`` are mean answer lengths, one per step."""
+    """Format what a contender measured of itself.
+
+    ``lengths`` are mean answer lengths and ``steps`` seconds by the wall, one per step; ``scores`` are steps with the
+    score of the model after them.
+    """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     wall, processor = (end - begin for begin, end in zip(began, ended, strict=True))
     found = {"seconds": wall, "processor": processor, "examples": examples, "peak": peak, "losses": losses}
-    return json.dumps({**found, "lengths": list(lengths)})
+    return json.dumps({**found, "lengths": list(lengths), "steps": list(steps), "scores": list(scores)})

@@ -32,13 +32,20 @@ transformers.utils.logging.disable_progress_bar()
 
 
 class Stopwatch(TrainerCallback):
-    """When training began, and when its last step was done."""
+    """When training began, when its last step was done, and how long each step took, without what is saved after it."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         self.began = clock()
 
+    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        self.step_began = clock()
+
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         self.ended = clock()
+        self.steps.append(self.ended[0] - self.step_began[0])
 
 
 def with_trl(folder: Path, settings: dict[str, Any]) -> str:
@@ -51,7 +58,7 @@ def with_trl(folder: Path, settings: dict[str, Any]) -> str:
     history = trainer.state.log_history
     losses = [entry["loss"] for entry in history if "loss" in entry]
     lengths = [entry["completions/mean_length"] for entry in history if "completions/mean_length" in entry]
-    return figures(watch.began, watch.ended, len(tokens), losses, lengths)
+    return figures(watch.began, watch.ended, len(tokens), losses, lengths, watch.steps)
 
 
 def sft(job: dict[str, Any], tokens: list[Any], settings: dict[str, Any], watch: Stopwatch, folder: Path) -> SFTTrainer:

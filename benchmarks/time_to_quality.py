@@ -1,0 +1,136 @@
+"""Seconds of training until a model is good enough: ftkit beside TRL, with three seeds.
+
+    python benchmarks/time_to_quality.py [--score 0.8] [--seeds 3] [--every 6] [--epochs 3] [--threads 1]
+
+The task is ``examples/triage``: messages to a support desk, one of six labels. All sides train the same adapter on the
+same batches at the same learning rate. Every few steps the model is scored on 65 messages that no side trains on, by
+ftkit's engine: ftkit's models during its run, TRL's from the checkpoints that it saved. The clock counts the steps
+alone, not the scoring and saving. A side that computes padding, or a shared prompt anew for every row, needs more
+seconds for the same model; settings of the batch cannot hide it, because only the score ends the count.
+
+``not reached`` says that no scored model of the run was good enough.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
+
+from contest import Contender, Contest, about, chosen_threads, options, prepare, run
+
+import ftkit as ft
+
+MESSAGES = Path(__file__).parent.parent / "examples" / "triage" / "messages.jsonl"
+BATCH = 8
+Queue = Literal["billing", "bug", "how_to", "cancellation", "lost_property", "praise"]
+ONE_ROW = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": BATCH}
+
+
+def contenders(every: int) -> tuple[Contender, ...]:
+    """The sides: TRL with its best setting on a CPU, one row a pass, also compiled, and with its default."""
+    saved = {"save_strategy": "steps", "save_steps": every}
+    return (
+        Contender("ftkit", "ftkit"),
+        Contender("TRL, 1 row a pass", "trl", {**ONE_ROW, **saved}),
+        Contender(f"TRL, {BATCH} rows a pass", "trl", saved),
+        Contender("TRL, 1 row a pass, torch_compile", "trl", {**ONE_ROW, **saved, "torch_compile": True}),
+    )
+
+
+def contest(chosen: Any, seed: int) -> Contest:
+    """The task with the seed's batches and first weights."""
+    task = ft.Task("Sort the customer's message into one queue.", input="{message}", output=Queue)
+    data = ft.Dataset.load(MESSAGES, task, target="label", id="id")
+    train, test = data.split(test=0.25, stratify_by="label", seed=3)
+    rows, held_out = (
+        [{name: row.columns[name] for name in ("message", "label")} for row in part] for part in (train, test)
+    )
+    rows = rows[: min(chosen.rows, len(rows)) // BATCH * BATCH]  # whole batches, which TRL forms without epochs
+    recipe = ft.SFT(
+        epochs=chosen.epochs,
+        batch_size=BATCH,
+        learning_rate=5e-4,
+        lr_scheduler_type="constant",
+        warmup_ratio=0.0,
+        precision=chosen.precision,
+        adapter={"kind": chosen.adapter, "rank": 16, "lora_alpha": 32.0},
+        seed=seed,
+        eval_metric="accuracy",
+        eval_steps=chosen.every,
+        eval_max_output_tokens=8,
+    )
+    return Contest(task, rows, {"target": "label"}, recipe, contenders(chosen.every), held_out)
+
+
+def scores_of_checkpoints(folder: Path, stated: Contest) -> list[tuple[int, float]]:
+    """Steps of saved adapters, with the accuracy of each."""
+    data = ft.Dataset.from_rows(stated.validation, stated.task, **stated.columns)
+    found = []
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=step_of):
+        with ft.Model(f"local:{checkpoint}", stated.task) as model:
+            sampling = ft.Sampling(max_output_tokens=8)
+            report = ft.evaluate(model, data, sampling=sampling, probes=None, progress=False)
+        found.append((step_of(checkpoint), report["accuracy"].value))
+    return found
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def seconds_until(wanted: float, figures: Mapping[str, Any]) -> float | None:
+    """Seconds of the steps up to the first model that is good enough; None if there is none."""
+    spent = [0.0, *accumulate(figures["steps"])]
+    return next((spent[step] for step, score in figures["scores"] if step and score >= wanted), None)
+
+
+def main() -> None:
+    parser = options(__doc__, rows=192, repeat=1)
+    parser.add_argument("--score", type=float, default=0.8, help="accuracy that is good enough")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--every", type=int, default=6, help="steps between scored models")
+    parser.add_argument("--epochs", type=int, default=3)
+    chosen = parser.parse_args()
+    chosen_threads(chosen)
+    reached: dict[str, list[float | None]] = {one.name: [] for one in contenders(chosen.every)}
+    for seed in range(chosen.seeds):
+        stated = contest(chosen, seed)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            told = prepare(stated, folder)
+            if not seed:
+                print(about(stated, told, 1), flush=True)
+            for contender in stated.contenders:
+                figures = run(contender, folder)
+                if "failed" in figures:
+                    print(f"  {contender.name}: failed: {figures['failed'][:150]}", file=sys.stderr, flush=True)
+                    continue
+                if contender.side == "trl":
+                    figures["scores"] = scores_of_checkpoints(folder / "trl", stated)
+                reached[contender.name].append(seconds_until(chosen.score, figures))
+                curve = ", ".join(f"{step}: {score:.2f}" for step, score in figures["scores"])
+                print(f"  seed {seed}, {contender.name}: {curve}", file=sys.stderr, flush=True)
+    show(reached, chosen.score)
+
+
+def show(reached: Mapping[str, list[float | None]], wanted: float) -> None:
+    """Print seconds by seed, their mean, and how many times as long a side takes as the first one."""
+    width = max(map(len, reached)) + 2
+    print(f"seconds of training until an accuracy of {wanted:g}, by seed")
+    first: float | None = None
+    for name, seconds in reached.items():
+        shown = "".join(f"{'not reached':>13}" if each is None else f"{each:13.1f}" for each in seconds)
+        known = [each for each in seconds if each is not None]
+        mean = statistics.mean(known) if known and len(known) == len(seconds) else None
+        first = first or mean
+        ratio = f"{mean / first:7.1f}x" if mean is not None and first is not None else ""
+        print(f"{name:{width}}{shown}{ratio}")
+
+
+if __name__ == "__main__":
+    main()
