@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import re
 from pathlib import Path
 
 import pytest
 
 import ftkit as ft
+from ftkit.cli.console import print_warnings
 from ftkit.errors import ConfigError, HostError, OutputError, RunNotFoundError
 from ftkit.printable import printable, rich_console
 from ftkit.render.table import Line, Table, to_rich, to_text
@@ -58,6 +60,18 @@ def test_the_command_line_prints_through_the_filter_only() -> None:
     for path in CLI.glob("*.py"):
         if path.name != "console.py":
             assert not re.search(r"typer\.s?echo|(?<![\w.])print\(|click\.echo|stdout\.write", path.read_text()), path
+
+
+def test_what_the_command_line_logs_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    log = logging.getLogger("ftkit.server.evil")
+    print_warnings("ftkit.server.evil")
+    try:
+        raise ValueError(EVIL)
+    except ValueError:
+        log.exception("a request of %s", EVIL)
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: a request of {SHOWN}\nTraceback")
+    assert "\x1b" not in said
 
 
 def test_a_report_of_evil_answers(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def _ftkit(
     ] = False,
 ) -> None:
     """Fine-tune language models: declare a task once, train on any backend, and evaluate the same way everywhere."""
-    print_warnings("ftkit.hosts")
+    print_warnings("ftkit")
 
 
 app.command()(task)

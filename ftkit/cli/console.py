@@ -54,11 +54,11 @@ def fail(text: str) -> None:
 
 
 class _Notes(logging.Handler):
-    """Prints what is logged."""
+    """Prints what is logged, with the trace of an exception. Texts of hosts, models and clients may be in both."""
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
-        note(f"warning: {record.getMessage()}")
+        note(f"{record.levelname.lower()}: {self.format(record)}")
 
 
 def print_warnings(logger: str) -> None:

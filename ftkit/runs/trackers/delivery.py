@@ -9,7 +9,7 @@ from typing import ClassVar
 from ftkit.backends.hosted.redaction import redact
 from ftkit.errors import StorageError
 from ftkit.files import says_disk_full
-from ftkit.printable import public_address
+from ftkit.printable import printable, public_address
 from ftkit.runs.trackers.protocol import Tracker, TrackerWarning
 from ftkit.runs.trackers.registry import create_tracker
 from ftkit.store import OPEN_STATES, RunRecord, Store
@@ -98,9 +98,10 @@ class RunTrackers:
             if says_disk_full(error):
                 return  # events wait for room on the disk
             self._failed.add((run.id, name))
+            reason = printable(redact(str(error)))
             warnings.warn(
-                f"the tracker {name!r} failed: {type(error).__name__}: {redact(str(error))}. The run continues; this "
-                f"process sends the tracker no more events of run {run.id}",
+                f"the tracker {name!r} failed: {type(error).__name__}: {reason}. The run continues; this process sends "
+                f"the tracker no more events of run {run.id}",
                 TrackerWarning,
                 stacklevel=2,
             )
