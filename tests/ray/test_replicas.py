@@ -19,7 +19,7 @@ from ftkit.backends.remote.answerer import RemoteAnswerer
 from ftkit.backends.remote.messages import answer_to_wire
 from ftkit.results.answer import Answer
 from tests.ray.test_runs import cluster, processes
-from tests.runs.test_runs import ROWS, TASK
+from tests.runs.test_runs import ROWS, TASK, until
 
 
 class _LostError(Exception):
@@ -106,6 +106,17 @@ def test_a_job_that_has_ended_is_an_error_not_a_long_wait(tmp_path: Path, monkey
     with pytest.raises(ft.HostError, match=r"the job that answers at http://head:8265 has ended: .* FAILED: x"):
         made.call("about", model="m")
     made.close()
+
+
+def test_replicas_that_nobody_asks_give_their_place_back(service: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas, "_UNUSED_S", 0.1)
+    monkeypatch.setattr(replicas, "_IDLE_POLL_S", 0.05)
+    assert service.call("about", model="m") == {"model": "m"}
+    first = service._open
+    assert first is not None
+    until(lambda: not first.usable, 20)
+    assert service.call("about", model="m") == {"model": "m"}
+    assert service._open is not first
 
 
 @pytest.mark.slow

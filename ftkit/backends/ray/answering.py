@@ -43,6 +43,7 @@ class Replica:
 
     def __init__(self, home: str) -> None:
         os.environ["FTKIT_HOME"] = home
+        from ftkit.backends.local import answerer  # noqa: F401  (once, before threads import it at the same time)
 
     def is_ready(self) -> bool:
         """Say that the process has started.

@@ -44,6 +44,7 @@ from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunTransaction, Store
 from ftkit.store.run_lock import STARTING, is_locked
 from ftkit.task import Message, Task
+from ftkit.training.sample_log import SAMPLES
 
 if TYPE_CHECKING:
     from ftkit.backends.local.answerer import LocalAnswerer
@@ -190,6 +191,7 @@ class Ray(Backend):
             ended = folder.ended() or {"state": "failed", "error": f"{status.message}. {again}", "died": True}
         while self._copy(record, store, folder):
             pass
+        _copy_tail(folder.path / SAMPLES, store.run_folder(record.id) / SAMPLES)
         if ended is None and status is not None:
             self._note_status(record, store, status)
         if ended is not None:
@@ -220,10 +222,10 @@ class Ray(Backend):
         return read > handle.read
 
     def _copy_files(self, record: RunRecord, store: Store, folder: RunFolder) -> None:
-        """Copy the log of the job and the samples, for commands that read them here."""
+        """Copy the log of the job, and the samples as they are in the end, for commands that read them here."""
         here = store.run_folder(record.id)
         with contextlib.suppress(OSError):
-            shutil.copyfile(folder.path / "samples.jsonl", here / "samples.jsonl")
+            shutil.copyfile(folder.path / SAMPLES, here / SAMPLES)
         handle = RunHandle.model_validate(record.handle)
         log = job_log(record.id, handle)
         if log is not None:
@@ -356,6 +358,15 @@ class Ray(Backend):
         if storage and "/" not in self._there and (made := RunFolder(storage, self._there).model).is_dir():
             return str(made)
         return self._there
+
+
+def _copy_tail(source: Path, here: Path) -> None:
+    """Copy what a growing file has more than its copy."""
+    with contextlib.suppress(OSError), source.open("rb") as content, here.open("ab") as copied:
+        if content.seek(0, os.SEEK_END) < copied.tell():
+            copied.truncate(0)  # a resumed run has written it anew
+        content.seek(copied.tell())
+        shutil.copyfileobj(content, copied)
 
 
 def _finish(run: RunTransaction, ended: dict[str, Any]) -> None:

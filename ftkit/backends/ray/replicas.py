@@ -37,6 +37,8 @@ _POLL_S = 0.1
 _IDLE_POLL_S = 1.0
 _PING_S = 20.0
 _STATUS_S = 5.0
+_UNUSED_S = 300.0
+"""Replicas that nobody asks for so long give their place back to the cluster."""
 _MAX_PART = 256
 """Requests of one call to one replica."""
 
@@ -83,6 +85,12 @@ class Replicas:
             self.close()
             return None
         parts = [arguments] if name != "answer" else self._parts(arguments)
+        session = self._session()
+        try:
+            return session.call(name, parts, on_item)
+        except HostError:
+            if not session.was_unused:
+                raise
         return self._session().call(name, parts, on_item)
 
     def _parts(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
@@ -137,6 +145,8 @@ class _Session:
         self._numbers, self._numbering = 0, threading.Lock()
         self._waiting: dict[int, SimpleQueue[tuple[int, dict[str, Any]] | None]] = {}
         self._ended: str | None = None
+        self._used = time.monotonic()
+        self.was_unused = False
         self._wake = threading.Event()
         command = job_command(
             "answering",
@@ -165,8 +175,9 @@ class _Session:
         self._wake.set()
         result, open_parts = None, set(mine)
         try:
-            for number, arguments in zip(sorted(mine), parts, strict=True):
-                self._calls.append({"id": number, "call": name, "arguments": arguments})
+            if self._ended is None:
+                for number, arguments in zip(sorted(mine), parts, strict=True):
+                    self._calls.append({"id": number, "call": name, "arguments": arguments})
             while open_parts:
                 reply = None if self._ended is not None and replies.empty() else replies.get()
                 if reply is None:
@@ -184,6 +195,7 @@ class _Session:
             raise HostError(f"the storage of {self._place} cannot be used: {error}", passing=True) from None
         finally:
             with self._numbering:
+                self._used = time.monotonic()
                 for number in mine:
                     self._waiting.pop(number, None)
             if open_parts:
@@ -230,6 +242,13 @@ class _Session:
                     self._calls.append({"ping": True})
             except OSError as error:
                 self._end(f"the storage cannot be used: {error}")
+                return
+            with self._numbering:
+                self.was_unused = not self._waiting and now - self._used > _UNUSED_S
+                if self.was_unused:
+                    self._ended = "nobody asked it"
+            if self.was_unused:
+                self.close()
                 return
             if now - asked > _STATUS_S:
                 asked = now
