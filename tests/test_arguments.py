@@ -67,3 +67,9 @@ def test_another_kind_of_argument_is_refused_with_what_to_give(call: Callable[[A
     with pytest.raises(ft.ConfigError) as caught:
         call(untyped)
     assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize("read", [ft.Report.load, ft.Certificate.load, ft.Task.from_yaml])
+def test_readers_of_files_say_which_call_fits(read: Callable[..., Any]) -> None:
+    with pytest.raises(ft.ConfigError, match=rf"{read.__qualname__}"):
+        read("a.json", encoding="utf-8")

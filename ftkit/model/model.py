@@ -14,8 +14,9 @@ from ftkit.arguments import check_kind, explain_calls, our_name
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.backends.answer_limit import has_bound
 from ftkit.backends.deadline import Deadline
+from ftkit.data.formats import read_tools
 from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import ConfigError, FtkitError
+from ftkit.errors import ConfigError, DataError, FtkitError, Place
 from ftkit.model.asking import answers_of_each, answers_of_each_async, ask, ask_async
 from ftkit.model.by_name import pickled_name, shared_copy
 from ftkit.model.evaluated_model import EvaluatedModel
@@ -365,10 +366,15 @@ class Model(EvaluatedModel, Generic[AnswerT]):
 
     def _tools(self, columns: Mapping[str, Any]) -> Sequence[dict[str, Any]] | None:
         """The tools of a row, unless the template reads a column of this name."""
-        tools = None if "tools" in self.task.columns else columns.get("tools")
-        if tools is not None and not (isinstance(tools, Sequence) and all(isinstance(tool, dict) for tool in tools)):
-            raise ConfigError('tools is a list of functions in OpenAI\'s form: [{"type": "function", "function": {…}}]')
-        return tools or None
+        if "tools" in self.task.columns:
+            return None
+        try:
+            return read_tools(columns.get("tools"), Place("this row", 1), "tools", nulls_are_absent=False)
+        except DataError as error:
+            raise ConfigError(
+                f"{error.field}: {error.message}. tools is a list of functions in OpenAI's form: "
+                '[{"type": "function", "function": {…}}]'
+            ) from None
 
 
 def _from_name(kind: type[Model[Any]], name: str, task: Task[Any], sampling: Sampling) -> Model[Any]:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
+from ftkit.arguments import explain_calls
 from ftkit.results.answer import Sampling
 from ftkit.results.metric_result import Unit, Verdict
 from ftkit.results.result import Result
@@ -233,6 +234,7 @@ class Certificate(Result, BaseModel):
         return problems
 
     @classmethod
+    @explain_calls(instead='ft.Certificate.load("certificate.json")')
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load a certificate that was saved as ``.json``.
 

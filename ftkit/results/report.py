@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 from typing_extensions import override
 
+from ftkit.arguments import explain_calls
 from ftkit.errors import ConfigError, ReportError
 from ftkit.results.answer import DEFAULT_OUTPUT_TOKENS, Sampling
 from ftkit.results.confusion import Confusion, confusion_of
@@ -258,6 +259,7 @@ class Report(Result, BaseModel):
         return rescored
 
     @classmethod
+    @explain_calls(instead='ft.Report.load("report.json")')
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Load a report that was saved as ``.json``.
 

@@ -377,6 +377,7 @@ class Task(FrozenModel, Generic[AnswerT]):
         return text
 
     @classmethod
+    @explain_calls(instead='ft.Task.from_yaml("task.yaml")')
     def from_yaml(cls, source: str | os.PathLike[str]) -> Self:
         """Load a task from YAML.
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
+from ftkit.testing import FakeModel
 from ftkit.backends import OnAnswer
 
 TOOL = {
@@ -71,7 +72,13 @@ def test_a_column_named_tools_that_the_template_reads_is_a_column() -> None:
     assert one.predict(tools="hammer, saw") == "There are no tools."
 
 
-@pytest.mark.parametrize("tools", ["book", [3], {"type": "function"}])
+def test_a_bare_function_is_put_into_openais_form() -> None:
+    one = FakeModel(ft.Task(), {"Book.": [ft.ToolCall(name="book", arguments={"day": "Monday"})]})
+    one.predict(messages=[{"role": "user", "content": "Book."}], tools=[{"name": "book", "parameters": {}}])
+    assert one.requests[0].tools == [{"type": "function", "function": {"name": "book", "parameters": {}}}]
+
+
+@pytest.mark.parametrize("tools", ["book", [3], {"type": "function"}, [{"description": "no name"}]])
 def test_other_tools_are_refused(tools: Any) -> None:
     with pytest.raises(ft.ConfigError, match="tools is a list of functions in OpenAI's form"):
         model(ft.Task()).predict(messages=QUESTION, tools=tools)
