@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.testing import FakeModel
 from ftkit.backends import OnAnswer
+from ftkit.testing import FakeModel
 
 TOOL = {
     "type": "function",
