@@ -74,7 +74,7 @@ def certify(
             per_1000_usd=frozen.cost.per_1000_usd,
             cost_source=frozen.cost.source,
             answered_at=frozen.created_at,
-            report=frozen.digest,
+            report=str(state.frozen),
         ),
         primary=frozen.primary,
         unit=headline.unit,
@@ -116,7 +116,7 @@ def _candidate(
     }
     if state.report is None:
         return Candidate(**begun, problem=state.problem or "it was not finished; run the same again")
-    report = load_report(folder, report_path(name), state.report)
+    report = load_report(folder, report_path(name))
     margin = folder.state.margins[-1].value
     try:
         comparison = compare(
@@ -128,7 +128,7 @@ def _candidate(
             other_prompts=name.kind == "optimised",
         )
     except FtkitError as error:
-        return Candidate(**begun, report=report.digest, problem=f"compare: {error}".rstrip("."))
+        return Candidate(**begun, report=state.report, problem=f"compare: {error}".rstrip("."))
     path = f"candidates/{name.slug}/comparison.html"
     comparison.save(folder.path / path)
     folder.add_file(path)
@@ -152,7 +152,7 @@ def _candidate(
         cost_source=report.cost.source,
         training_usd=report.cost.training_usd,
         latency_p50_s=report.timing.latency_p50_s,
-        report=report.digest,
+        report=state.report,
         changes=tuple(_changes(folder, name, state, rows, report, shots)),
         notes=tuple(note for note in comparison.notes if not note.startswith(f"{comparison.labels[0]}: ")),
     )

@@ -19,11 +19,11 @@ def spent_usd(folder: MigrationFolder) -> float:
         US dollars, as far as they are known.
     """
     state = folder.state
-    reports = [] if state.frozen is None else [load_report(folder, FROZEN, state.frozen)]
+    reports = [] if state.frozen is None else [load_report(folder, FROZEN)]
     searched = 0.0
     for name, candidate in state.candidates.items():
         if candidate.report is not None:  # the search for a prompt is the cost of training there
-            reports.append(load_report(folder, report_path(CandidateName.parse(name)), candidate.report))
+            reports.append(load_report(folder, report_path(CandidateName.parse(name))))
         else:
             searched += candidate.prompt_usd or 0.0
     costs = [report.cost for report in reports]

@@ -131,7 +131,7 @@ class Trial:
         path, state = report_path(self.candidate), self.state
         if state.report is not None:
             self.folder.drop_answers(self.candidate.slug)  # a process that was killed may have left them
-            return load_report(self.folder, path, state.report)
+            return load_report(self.folder, path)
         name = self.candidate.model
         if run is not None:
             self.step = "train"

@@ -155,6 +155,25 @@ def test_answers_are_kept_until_the_report_is_written(account, folder, home, mon
     assert len(account.calls) == asked
 
 
+def test_an_evaluation_keeps_its_answers_until_the_file_is_written(account, folder, home, monkeypatch):
+    arguments = ["evaluate", *_arguments(folder)[1:-2], "--no-probes", "--concurrency", "4"]
+    arguments += ["-o", str(folder / "report.json")]
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("ftkit.cli.evaluate.save_result", full)
+        assert CliRunner().invoke(app, arguments).exit_code != 0
+    assert len(_kept(home)) == 40
+    asked = len(account.calls)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert len(account.calls) == asked
+    assert "40 of 40 are answers to an interrupted evaluation" in done.stdout
+    assert list((home / "evaluations").iterdir()) == []
+
+
 def test_answered_rows_are_not_paid_again_after_others_failed(account, folder, home):
     refused = {"case 3", "case 7"}
 

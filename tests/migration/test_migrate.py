@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 import ftkit as ft
 from ftkit.cli.app import app
 from ftkit.migration import Certificate
+from ftkit.results.certificate import file_digest
+from ftkit.results.saved_json import saved_digest
 
 from .conftest import Account, write_conversations
 
@@ -273,6 +275,28 @@ def test_what_is_left_to_pay_is_held_to_the_limit_and_not_what_was_paid(account:
     done = migrate(account.job, "--to", LUNA, "--margin", "0.2", "--max-cost", "0", folder=folder)
     assert done.exit_code == 0, done.output
     assert (folder / "certificate.json").exists()
+
+
+def test_reports_of_an_earlier_version_are_those_that_were_written(account: Account, folder: Path) -> None:
+    """A later version gives reports more fields, so that their digest, computed again, would be another."""
+    command = (account.model, "--to", LUNA, "--margin", "0.1", "--yes")
+    assert migrate(*command, folder=folder).exit_code == 0
+    paths = ["frozen.json", *(str(path.relative_to(folder)) for path in folder.glob("candidates/*/report.json"))]
+    state = json.loads((folder / "migration.json").read_text(encoding="utf-8"))
+    for path in paths:
+        content = json.loads((folder / path).read_text(encoding="utf-8"))
+        del content["reused"], content["digest"]
+        text = json.dumps({**content, "digest": saved_digest(content)}, ensure_ascii=False)
+        (folder / path).write_text(text, encoding="utf-8")
+        state["files"][path] = file_digest(folder / path)
+    state["frozen"] = json.loads((folder / "frozen.json").read_text(encoding="utf-8"))["digest"]
+    del state["digest"]
+    (folder / "migration.json").write_text(json.dumps({**state, "digest": saved_digest(state)}), encoding="utf-8")
+    again = migrate(*command, folder=folder)
+    assert again.exit_code == 0, again.output
+    certificate = Certificate.load(folder / "certificate.json")
+    assert certificate.replaced.report == state["frozen"]
+    assert set(account.asked.values()) == {1}
 
 
 OPTIMISED = "optimised-prompt:openai:gpt-6-luna"

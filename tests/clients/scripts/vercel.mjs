@@ -3,7 +3,7 @@
 import assert from "node:assert";
 import { createOpenAI } from "@ai-sdk/openai";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateObject, generateText, Output, streamText, tool } from "ai";
+import { generateObject, generateText, Output, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 import { model as name, question as prompt, run, url } from "./steps.mjs";
 
@@ -36,6 +36,15 @@ await run({
       const { toolCalls, toolResults } = await generateText({ model: each, ...common, ...options });
       assert([4, 5, 12].includes(toolCalls[0].input.number));
       assert.equal(toolResults[0].output, "done");
+    }
+    for (const each of models) { // an agent: with the Responses API, its second step names the items of the first
+      const prepareStep = ({ stepNumber }) => ({ toolChoice: stepNumber === 0 ? "required" : "none" });
+      const providerOptions = { openai: { parallelToolCalls: false } };
+      const options = { tools: { reserve }, stopWhen: stepCountIs(2), prepareStep, providerOptions, maxOutputTokens: 200 };
+      const { steps } = await generateText({ model: each, ...common, ...options });
+      assert.equal(steps.length, 2);
+      const turns = [{ role: "user", content: prompt }, ...steps[1].response.messages, { role: "user", content: "And now?" }];
+      assert((await generateText({ model: each, maxRetries: 0, messages: turns, maxOutputTokens: 8 })).text);
     }
   },
   async structured() {
