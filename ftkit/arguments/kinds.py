@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from ftkit.error_text import ErrorText
+import math
+
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 
-__all__ = ["check_kind"]
+__all__ = ["check_amount", "check_kind"]
+
+
+def check_amount(value: object, name: str) -> None:
+    """Check an amount of money. NaN would be above no limit and below none, so nothing would be refused.
+
+    Args:
+        value: the amount in US dollars; None if none was given.
+        name: name of the argument.
+
+    Raises:
+        ConfigError: it is no finite number of at least 0.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and math.isfinite(value)
+    if value is not None and not number:
+        raise ConfigError(
+            ErrorText(Argument(name, text=name), f" must be an amount in US dollars such as 5, not {value!r:.40}")
+        )
 
 
 def check_kind(value: object, kind: type | tuple[type, ...], name: str, wanted: str) -> None:

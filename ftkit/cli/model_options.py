@@ -128,11 +128,14 @@ def check_cost(estimate: CostEstimate, max_cost: float | None) -> None:
     """Print the estimated cost before any request is sent.
 
     Raises:
+        ConfigError: ``max_cost`` is no amount of money.
         RefusedError: the cost is higher than ``max_cost``, or unknown.
     """
+    from ftkit.arguments import check_amount
     from ftkit.errors import RefusedError
     from ftkit.results.number_format import usd_text
 
+    check_amount(max_cost, "max_cost")
     note(str(estimate))
     total = estimate.total_usd
     if max_cost is not None and (total is None or total > max_cost):

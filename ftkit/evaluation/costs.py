@@ -30,12 +30,14 @@ class Prices(DeclaredModel):
     Give prices per million tokens (``input_usd`` and ``output_usd``), or per hour of the machine (``gpu_hour_usd``).
     """
 
-    input_usd: float | None = Field(default=None, ge=0, description="per million input tokens")
-    output_usd: float | None = Field(default=None, ge=0, description="per million output tokens")
+    input_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="per million input tokens")
+    output_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False, description="per million output tokens")
     cached_input_usd: float | None = Field(
-        default=None, ge=0, description="per million cached input tokens; as input_usd by default"
+        default=None, ge=0, allow_inf_nan=False, description="per million cached input tokens; as input_usd by default"
     )
-    gpu_hour_usd: float | None = Field(default=None, ge=0, description="per hour of the machine that answers")
+    gpu_hour_usd: float | None = Field(
+        default=None, ge=0, allow_inf_nan=False, description="per hour of the machine that answers"
+    )
     source: str = Field(min_length=1, description="where the prices are published, e.g. a URL")
     as_of: date = Field(description="the date on which they were read")
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
+from ftkit.arguments import check_amount
 from ftkit.backends import Request, Sampling
 from ftkit.backends.answer_limit import has_bound, with_automatic_limit
 from ftkit.data import Dataset, Row, check_dataset
@@ -108,6 +109,7 @@ def measured_report(
     check_dataset(data)
     sampling = sampling or model.sampling
     _check(confidence, limit, gpu_hour_usd, samples, sampling)
+    check_amount(training_usd, "training_usd")
     if turns not in get_args(Turns):
         raise ConfigError(
             ErrorText(Argument("turns", str(turns), text=f"turns={turns!r}"), ' is not known; it is "last" or "all"')
@@ -238,12 +240,7 @@ def _check(confidence: float, limit: int | None, gpu_hour_usd: float | None, sam
     check_confidence(confidence)
     if limit is not None and limit < 1:
         raise ConfigError(ErrorText(Argument("limit", text="limit"), f" must be at least 1 row, not {limit}"))
-    if gpu_hour_usd is not None and not gpu_hour_usd >= 0:
-        raise ConfigError(
-            ErrorText(
-                Argument("gpu_hour_usd", text="gpu_hour_usd"), f" must be a price in US dollars, not {gpu_hour_usd}"
-            )
-        )
+    check_amount(gpu_hour_usd, "gpu_hour_usd")
     if samples < 1:
         raise ConfigError(
             ErrorText(Argument("samples", text="samples"), f" must be at least 1 answer a row, not {samples}")

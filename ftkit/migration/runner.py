@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ftkit.arguments import check_kind, explain_calls
+from ftkit.arguments import check_amount, check_kind, explain_calls
 from ftkit.backends import Sampling
 from ftkit.data import Dataset, check_dataset
 from ftkit.error_text import Argument, ErrorText, error_text
@@ -128,6 +128,8 @@ def migrate(
     ):
         if value is not None:
             check_kind(value, kind, argument, hint)
+    check_amount(max_cost, "max_cost")
+    check_amount(gpu_hour_usd, "gpu_hour_usd")
     old_name = SourceName.parse(source)
     names = [CandidateName.parse(text) for text in dict.fromkeys([to] if isinstance(to, str) else to)]
     _check(names, margin, shots, confidence, test, test_share, train)

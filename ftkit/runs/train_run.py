@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Sequence
 
-from ftkit.arguments import check_kind, explain_calls
+from ftkit.arguments import check_amount, check_kind, explain_calls
 from ftkit.backends import Backend, TrainingJob, backend_of
 from ftkit.data import Dataset, check_dataset
 from ftkit.data.unread_columns import describe_unread_columns
@@ -83,6 +83,7 @@ def train(
     if run_id is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", run_id):
         raise ConfigError(f"run_id {run_id!r} is no name for a run: letters, digits and -, at most 64")
     check_job(recipe, data, validation)
+    check_amount(max_cost, "max_cost")
     names, objects = _split_trackers(trackers)
     labels = label_fields(name, tags, notes)
     place = backend_of(backend, chat_template=chat_template)

@@ -292,6 +292,9 @@ class TestArguments:
         ("changes", "said"),
         [
             ({"rounds": 0}, "rounds must be a number of at least 1"),
+            ({"max_cost": float("nan")}, "max_cost must be an amount"),
+            ({"max_cost": "5"}, "max_cost must be an amount"),
+            ({"max_cost": True}, "max_cost must be an amount"),
             ({"shots": -1}, "shots must be"),
             ({"metric": "macro_f1"}, "does not score single rows"),
             ({"metric": "nonsense"}, 'no metric "nonsense"'),

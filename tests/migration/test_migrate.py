@@ -277,6 +277,15 @@ def test_what_is_left_to_pay_is_held_to_the_limit_and_not_what_was_paid(account:
     assert (folder / "certificate.json").exists()
 
 
+@pytest.mark.parametrize("limit", ["nan", "inf"])
+def test_a_limit_of_cost_that_is_no_number_is_none(account: Account, folder: Path, limit: str) -> None:
+    """Nothing is above NaN, so it would allow everything."""
+    done = migrate(account.model, "--to", LUNA, "--margin", "0.1", "--max-cost", limit, folder=folder)
+    assert done.exit_code == 2
+    assert "must be an amount in US dollars" in done.stderr
+    assert not account.asked
+
+
 def test_reports_of_an_earlier_version_are_those_that_were_written(account: Account, folder: Path) -> None:
     """A later version gives reports more fields, so that their digest, computed again, would be another."""
     command = (account.model, "--to", LUNA, "--margin", "0.1", "--yes")

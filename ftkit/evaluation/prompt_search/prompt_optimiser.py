@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from ftkit.arguments import check_kind, explain_calls
+from ftkit.arguments import check_amount, check_kind, explain_calls
 from ftkit.backends import Request, Sampling
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.error_text import Argument, ErrorText
@@ -118,6 +118,7 @@ def optimise_prompt(
     """
     check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
     check_dataset(train, "train")
+    check_amount(max_cost, "max_cost")
     _check_numbers(rounds=(rounds, 1), shots=(shots, 0), choosing=(choosing, 1), held_out=(held_out, 1))
     if task.input is None:
         raise ConfigError(

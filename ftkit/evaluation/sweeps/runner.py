@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ftkit.arguments import check_kind, explain_calls
+from ftkit.arguments import check_amount, check_kind, explain_calls
 from ftkit.backends import Backend, backend_of
 from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError, DataError, FtkitError, RunError, RunNotFoundError
@@ -98,6 +98,7 @@ def sweep(
     """
     check_dataset(data)
     check_dataset(test, "test")
+    check_amount(max_cost, "max_cost")
     places = _places(backends)
     expanded = _recipes(recipes, grid)
     if isinstance(trackers, str) or not all(isinstance(one, str) for one in trackers):
