@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ftkit.catalog.fact import Fact
+from ftkit.counts import counted
 
 __all__ = [
     "MOST_USD",
@@ -250,7 +251,7 @@ class Limits(Fact):
             What the provider takes and what was given, if the number is refused; else None.
         """
         if self.min_rows is not None and training < self.min_rows:
-            return f"{self.min_rows:,} rows or more, there are {training:,}"
+            return f"{counted(self.min_rows, 'row')} or more, there are {training:,}"
         for rows, most, kind in ((training, self.max_rows, ""), (validation, self.max_validation_rows, "validation ")):
             if most is not None and rows > most:
                 return f"up to {most:,} {kind}rows, there are {rows:,}"

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from ftkit.cli.console import json_text, note, out, table_lines, warn
+from ftkit.counts import counted, verb
 
 if TYPE_CHECKING:
     from ftkit.catalog import Catalog, Deadline, Fact, HostedModel
@@ -114,9 +115,9 @@ def update(
     except ValueError:
         raise typer.BadParameter(f'"{as_of}" is not a date, e.g. 2026-11-24', param_hint="--as-of") from None
     done = update_catalog(origin, source=source, as_of=day)
-    out(f"{done.added:,} rows added, {done.changed:,} changed, {done.agreeing:,} agree with the catalogue")
+    out(f"{counted(done.added, 'row')} added, {done.changed:,} changed, {done.agreeing:,} agree with the catalogue")
     if done.older:
-        out(f"{done.older:,} rows are older than the catalogue's and were left out")
+        out(f"{counted(done.older, 'row')} {verb(done.older, 'is', 'are')} older than the catalogue's and left out")
     if done.overridden:
         out(f"{done.overridden:,} of them are overridden by your own catalog.toml")
     for sentence in done.disagreements:
@@ -158,7 +159,7 @@ def _day(deadline: Deadline | None) -> str:
     if deadline is None:
         return ""
     left = days_until(deadline.on)
-    return f"{deadline.on} " + (f"({left} days)" if left >= 0 else "(passed)")
+    return f"{deadline.on} " + (f"({counted(left, 'day')})" if left >= 0 else "(passed)")
 
 
 def _model_facts(known: Catalog, provider: str, name: str) -> list[str]:

@@ -10,6 +10,7 @@ import typer
 from ftkit.cli.console import note, show
 from ftkit.cli.data_options import TaskFile, read_task
 from ftkit.cli.model_options import Label
+from ftkit.counts import counted, verb
 from ftkit.named_files import irregular_file_kind
 
 __all__ = ["convert"]
@@ -67,7 +68,10 @@ def convert(
         elif to == "rows":
             rows = answers_as_rows(report, only_right=not all_answers)
             rows.write_openai(path)
-            note(f"{len(rows):,} of {len(report.rows):,} answers of {report.label} are rows")
+            note(
+                f"{len(rows):,} of {counted(len(report.rows), 'answer')} of {report.label} "
+                f"{verb(len(rows), 'is a row', 'are rows')}"
+            )
         else:
             export_report(report, path, form=to)
         note(f"wrote {path}")

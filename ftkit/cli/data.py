@@ -27,6 +27,7 @@ from ftkit.cli.data_options import (
 )
 from ftkit.cli.data_traces import stored, traces
 from ftkit.cli.option_names import error_with_options
+from ftkit.counts import counted, verb
 
 if TYPE_CHECKING:
     from ftkit.data import Dataset, Row
@@ -64,7 +65,7 @@ def check(
     for problem in problems:
         out(error_with_options(problem))
     if problems:
-        fail(f"{len(problems):,} of {len(rows):,} rows cannot be used")
+        fail(f"{len(problems):,} of {counted(len(rows), 'row')} cannot be used")
         raise typer.Exit(1)
     for line in _counts(rows):
         out(line)
@@ -100,21 +101,23 @@ def _counts(rows: Dataset) -> list[str]:
             answers[row.target] += 1
     if rows.kind == "unpaired_preferences":
         lines = [
-            f"{len(rows):,} rows, format {rows.format}, {answered:,} labelled as good answers and "
+            f"{counted(len(rows), 'row')}, format {rows.format}, {answered:,} labelled as good answers and "
             f"{len(rows) - answered:,} as bad ones (for KTO)"
         ]
     elif rows.kind == "texts":
-        lines = [f"{len(rows):,} rows, format {rows.format}, each a plain text (for continued pre-training)"]
+        lines = [f"{counted(len(rows), 'row')}, format {rows.format}, each a plain text (for continued pre-training)"]
     else:
         content = "a chosen and a rejected answer" if rows.kind == "preferences" else "a target answer"
-        lines = [f"{len(rows):,} rows, format {rows.format}, {answered:,} with {content}"]
+        lines = [f"{counted(len(rows), 'row')}, format {rows.format}, {answered:,} with {content}"]
     if margins:
         lines.append(f"{len(margins):,} margins, from {min(margins):g} to {max(margins):g}")
     duplicates = len(rows) - len(ids)
     if duplicates:
-        lines.append(f"{duplicates:,} rows have the id or the content of an earlier row")
+        lines.append(
+            f"{counted(duplicates, 'row')} {verb(duplicates, 'has', 'have')} the id or the content of an earlier row"
+        )
     if groups:
-        lines.append(f"{len(groups):,} groups")
+        lines.append(f"{counted(len(groups), 'group')}")
     unread = rows.unread_columns()
     if unread:
         lines.append(describe_unread_columns(unread))
@@ -122,7 +125,8 @@ def _counts(rows: Dataset) -> list[str]:
         lines.append(_PROMPTS)
     if labelled and rows.kind != "unpaired_preferences":
         lines.append(
-            f"{labelled:,} rows say whether their answer is a good one. KTO needs that of every row, and as a "
+            f"{counted(labelled, 'row')} {verb(labelled, 'says', 'say')} whether the answer is a good one. "
+            "KTO needs that of every row, and as a "
             "demonstration such a row is refused"
         )
     lines += [f"{count:>8,}  {answer}" for answer, count in answers.most_common()]
@@ -203,7 +207,7 @@ def split(
         )
     counts = split_files(files, paths, requested, group_by=group_by, stratify_by=stratify_by, seed=seed)
     for name, count in counts.items():
-        note(f"{paths[name]}: {count:,} rows")
+        note(f"{paths[name]}: {counted(count, 'row')}")
 
 
 def _size(text: str | None, option: str) -> float | int | None:

@@ -28,6 +28,7 @@ from ftkit.cli.data_options import (
     read_task,
 )
 from ftkit.cli.model_options import ChatTemplateFile
+from ftkit.counts import counted
 
 if TYPE_CHECKING:
     from ftkit.data import Row
@@ -96,7 +97,7 @@ def _lines(row: Row, chat_template: ChatTemplate, colored: bool) -> Iterator[str
             yield ": ".join(filter(None, [name, f"note: {note.field}", note.message]))
         for number, sequence in enumerate(sequences, start=1):
             part = f"sequence {number} of {len(sequences)}" if len(sequences) > 1 else ""
-            counts = f"{len(sequence.ids):,} tokens, {int(sequence.supervised.sum()):,} supervised"
+            counts = f"{counted(len(sequence.ids), 'token')}, {int(sequence.supervised.sum()):,} supervised"
             yield ": ".join(filter(None, [name, part, counts]))
             yield mark_supervised(token_texts(chat_template, sequence), colored=colored)
 

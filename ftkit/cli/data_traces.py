@@ -9,6 +9,7 @@ import typer
 
 from ftkit.cli.console import json_line, note, warn
 from ftkit.cli.data_options import Files, FormatName
+from ftkit.counts import counted
 
 __all__ = ["stored", "traces"]
 
@@ -58,9 +59,9 @@ def traces(
     )
     found = read_traces(list(files), format=format_, where=where, labels=kto)
     _write(output, [dict(row.columns) for row in found.rows])
-    note(f"wrote {output}: {len(found.rows):,} rows of {found.format}")
+    note(f"wrote {output}: {counted(len(found.rows), 'row')} of {found.format}")
     for reason, count in sorted(found.left_out.items()):
-        note(f"{count:,} calls left out: {reason}")
+        note(f"{counted(count, 'call')} left out: {reason}")
     for problem in found.problems[:5]:
         note(str(problem))
     if lint and _secrets(output):
@@ -125,7 +126,7 @@ def _secrets(path: Path) -> bool:
     report = lint(Dataset.load(path), select="S")
     for count in report.counts:
         if count.rows:
-            warn(f"{count.rows:,} rows: {count.code} {count.name}: {count.summary}")
+            warn(f"{counted(count.rows, 'row')}: {count.code} {count.name}: {count.summary}")
     for finding in report.findings[:20]:
         warn(f"{finding.place}: {finding.code}: {finding.message}")
     for skipped in report.skipped:

@@ -33,6 +33,7 @@ from ftkit.cli.model_options import (
     sampling_of,
 )
 from ftkit.cli.output_files import check_result_files, save_result
+from ftkit.counts import counted, verb
 
 __all__ = ["freeze"]
 
@@ -98,6 +99,8 @@ def freeze(
     failed = sum(row.finish_reason == "error" for row in report.rows)
     if failed:
         note(
-            f"{failed} of {len(report.rows)} rows failed and count as wrong; the report contains the reasons. Run the "
+            f"{failed} of {counted(len(report.rows), 'row')} failed and {verb(failed, 'counts', 'count')} as "
+            "wrong; the report contains the "
+            "reasons. Run the "
             "command again with --overwrite to ask only these rows again; the other answers are kept until then"
         )

@@ -13,6 +13,7 @@ from ftkit.cli.data_options import ColumnNames, Columns, DataFiles, Files, Forma
 from ftkit.cli.evaluation_options import AllowPython, Embedder, PythonIsolation, parse_isolation
 from ftkit.cli.json_lines import placed_rows
 from ftkit.cli.recipe_options import Assignments
+from ftkit.counts import counted
 from ftkit.named_files import read_small_bytes
 
 __all__ = ["grade", "reward_signal"]
@@ -57,7 +58,7 @@ def grade(
     else:
         out(str(grades))
     if grades.errors:
-        fail(f"{sum(grades.errors.values()):,} of {len(grades):,} answers could not be graded")
+        fail(f"{sum(grades.errors.values()):,} of {counted(len(grades), 'answer')} could not be graded")
         raise typer.Exit(1)
 
 

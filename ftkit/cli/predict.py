@@ -23,6 +23,7 @@ from ftkit.cli.model_options import (
     load_model,
     sampling_of,
 )
+from ftkit.counts import counted, verb
 
 if TYPE_CHECKING:
     from ftkit.model import Model
@@ -111,9 +112,9 @@ def _predict_rows(model: Model, timeout: float | None) -> None:
                 line |= {"answer": answer}
             out(json_line(line))
     if invalid:
-        fail(f"{invalid:,} of {total:,} answers are not valid for the task")
+        fail(f"{invalid:,} of {counted(total, 'answer')} {verb(invalid, 'is', 'are')} not valid for the task")
     if unanswered:
-        fail(f"{unanswered:,} of {total:,} rows have no answer")
+        fail(f"{unanswered:,} of {counted(total, 'row')} {verb(unanswered, 'has', 'have')} no answer")
     if invalid or unanswered:
         raise typer.Exit(1)
 

@@ -11,6 +11,7 @@ import typer
 
 from ftkit.cli.console import duration, json_text, note, out, show, table_lines
 from ftkit.cli.run_details import polled_record
+from ftkit.counts import counted
 from ftkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def delete(
         listed = ", ".join(f"{run_id} ({state})" for run_id, state in found)
         typer.confirm(f"Delete {listed} and all their files?", abort=True, err=True)
     elif where and not yes:
-        raise ConfigError(f"--where would delete {len(found)} runs; confirm with --yes")
+        raise ConfigError(f"--where would delete {counted(len(found), 'run')}; confirm with --yes")
     delete_runs(*(run_id for run_id, _ in found))
     for run_id, _ in found:
         note(f"deleted run {run_id}")

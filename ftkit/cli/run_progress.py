@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ftkit.cli.console import duration, note
+from ftkit.counts import counted
 
 if TYPE_CHECKING:
     from ftkit.runs import Run
@@ -25,7 +26,7 @@ def wait_for(run: Run) -> None:
     steps = run.metrics
     metric = "reward" if any("reward" in step for step in steps) else "loss"
     values = [step[metric] for step in steps if step.get(metric) is not None]
-    change = f", {metric} {values[0]:.3f} → {values[-1]:.3f} over {len(steps)} steps" if values else ""
+    change = f", {metric} {values[0]:.3f} → {values[-1]:.3f} over {counted(len(steps), 'step')}" if values else ""
     note(f"run {run.id} succeeded{took}{change}")
     name = run.model.name
     note(f"its model is {name}; evaluate it with `ftkit evaluate {name} --data FILE --target COLUMN`")

@@ -13,6 +13,7 @@ import typer
 
 from ftkit.cli.console import note, out
 from ftkit.cli.data_options import ChosenColumn, ColumnNames, Columns, FormatName, TargetColumn
+from ftkit.counts import counted, verb
 
 if TYPE_CHECKING:
     from ftkit.schema import Output
@@ -164,22 +165,25 @@ def _target_answers(reading: Columns, paths: list[Path], template: str | None) -
     if calls and not texts:
         raise DataError(
             ErrorText(
-                f"each of the {calls:,} answers calls tools and has no text from which to infer the output. An output "
-                "is what the texts of answers are; for any text give ",
+                f"each of the {counted(calls, 'answer')} calls tools and has no text from which to infer the output. "
+                "An output is what the texts of answers are; for any text give ",
                 Argument("text"),
             ),
             place=as_text.place(0),
         )
     if calls:
-        note(f"{calls:,} answers call tools and have no text; they are left out")
+        note(
+            f"{counted(calls, 'answer')} {verb(calls, 'calls tools and has', 'call tools and have')} no "
+            f"text and {verb(calls, 'is', 'are')} left out"
+        )
 
 
 def _describe(output: Output) -> str:
     from ftkit.schema import ChoiceOutput, JsonOutput
 
     if isinstance(output, ChoiceOutput):
-        return f"one of {len(output.choices)} choices: {', '.join(output.choices)}"
+        return f"one of {counted(len(output.choices), 'choice')}: {', '.join(output.choices)}"
     if isinstance(output, JsonOutput):
         fields = output.fields()
-        return f"a JSON object with {len(fields)} keys: {', '.join(fields)}" if fields else "a JSON value"
+        return f"a JSON object with {counted(len(fields), 'key')}: {', '.join(fields)}" if fields else "a JSON value"
     return "text"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 from ftkit.arguments import explain_calls
+from ftkit.counts import verb
 from ftkit.data.column_value import column_value, equality_key
 from ftkit.data.fingerprint import ContentHash, fingerprint_rows
 from ftkit.data.formats import text_content
@@ -88,10 +89,11 @@ class RowSequence(Generic[AnswerT]):
         names = [source.name if len(source.name) <= 40 else Path(source.name).name for source in self._corpus.sources]
         shown = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         count = f"{len(self):,}" if len(self) == len(self._corpus) else f"{len(self):,} of {len(self._corpus):,}"
+        rows = verb(len(self), "row", "rows")
         options = self._row_reader.options
         answers = {"target": options.target, "chosen": options.chosen, "rejected": options.rejected}
         named = "".join(f", {name}={column!r}" for name, column in answers.items() if column is not None)
-        return f"Dataset({shown}: {count} rows, {self.format}{named})"
+        return f"Dataset({shown}: {count} {rows}, {self.format}{named})"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -159,7 +161,7 @@ class RowSequence(Generic[AnswerT]):
         try:
             number = self._rows[at]
         except IndexError:
-            raise IndexError(f"row {at} of a dataset of {len(self)} rows") from None
+            raise IndexError(f"row {at} of a dataset of {len(self):,} {verb(len(self), 'row', 'rows')}") from None
         with self._corpus.open(sequential=False) as reader:
             return self._row_reader.row(*reader.read(number))
 

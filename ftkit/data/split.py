@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ftkit.counts import counted
 from ftkit.errors import ConfigError, DataError
 
 __all__ = ["SplitKeys", "SplitPart", "assign_parts", "hash_rank", "part_size"]
@@ -79,7 +80,7 @@ def part_size(name: str, size: float, total: int) -> int:
         raise ConfigError(f"{name}={size!r} must be a share such as 0.2, or a number of rows such as 200.")
     if isinstance(size, int):
         if size < 1:
-            raise ConfigError(f"{name}={size} rows: it must be at least 1.")
+            raise ConfigError(f"{name}={counted(size, 'row')}: it must be at least 1.")
         return size
     if not 0 < size < 1:
         raise ConfigError(f"{name}={size} must be a share between 0 and 1; for a number of rows pass an int.")
@@ -113,7 +114,7 @@ def assign_parts(keys: SplitKeys, parts: Sequence[SplitPart], *, grouped: bool) 
     starts = _group_starts(keys, order, grouped)
     for number, part in enumerate(parts, start=1):
         if part.rows >= total:
-            raise DataError(f"{part.name} would have {part.rows:,} rows of {total:,}: none would be left.")
+            raise DataError(f"{part.name} would have {counted(part.rows, 'row')} of {total:,}: none would be left.")
         quotas = _quotas(sizes, left, part.rows)
         _fill(owner, number, order, starts, keys, quotas)
         for position, held in enumerate(owner):
@@ -125,9 +126,9 @@ def assign_parts(keys: SplitKeys, parts: Sequence[SplitPart], *, grouped: bool) 
     for number, name in [*enumerate(names, start=1), (0, "train")]:
         rows = array("q", np.flatnonzero(owners == number).astype(np.int64).tobytes())
         if not rows:
-            groups = f" in {len(starts):,} groups" if grouped else ""
+            groups = f" in {counted(len(starts), 'group')}" if grouped else ""
             raise DataError(
-                f"the split leaves {name} empty: there are {total:,} rows{groups}. "
+                f"the split leaves {name} empty: there are {counted(total, 'row')}{groups}. "
                 "Ask for other sizes, or give more data."
             )
         positions.append(rows)

@@ -11,6 +11,7 @@ from ftkit.backends import Sampling
 from ftkit.backends.hosted.request_plan import reasoning_limit
 from ftkit.backends.hosted.token_counter import TokenCounter
 from ftkit.catalog import InferencePrice, days_until, load_catalog
+from ftkit.counts import counted
 from ftkit.data import Dataset, Row
 from ftkit.data.assistant_turns import Turns, rows_of_turns
 from ftkit.errors import FtkitError
@@ -89,7 +90,7 @@ class CostEstimate(Result, BaseModel):
     def __str__(self) -> str:
         about = "" if self.exact else "about "
         text = (
-            f"{self.model}: {count_text(self.rows)} rows, {about}{count_text(self.input_tokens)} tokens in and "
+            f"{self.model}: {counted(self.rows, 'row')}, {about}{counted(self.input_tokens, 'token')} in and "
             f"{count_text(self.output_tokens)} out: "
         )
         if self.rows_usd is None:
@@ -109,7 +110,7 @@ class CostEstimate(Result, BaseModel):
         if self.stops_answering is None:
             return text
         left = days_until(self.stops_answering)
-        when = f"in {left} days" if left > 0 else "or has stopped already"
+        when = f"in {counted(left, 'day')}" if left > 0 else "or has stopped already"
         return f"{text}. It stops answering on {self.stops_answering}, {when}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ftkit.catalog import InferencePrice, load_catalog
+from ftkit.counts import counted
 from ftkit.errors import ConfigError
 from ftkit.evaluation.provenance import training_cost
 from ftkit.results.report import Report
@@ -107,7 +108,7 @@ def cost_of(
     if hourly is not None:
         total, source = wall_s / 3600 * hourly, f"time taken at ${hourly:g} an hour"
     elif prices is not None and (uncounted := sum(answer.input_tokens == 0 for answer in answered)):
-        source = f"{uncounted} of {len(answered)} answers came without their numbers of tokens"
+        source = f"{uncounted} of {counted(len(answered), 'answer')} came without their numbers of tokens"
     elif prices is not None:
         total, source = sum(_by_token(answer, prices) for answer in answers), _token_prices(prices)
     elif not answered:
@@ -116,7 +117,7 @@ def cost_of(
         source = "no price is known for this model" + (f" at {about['host']}" if about.get("host") else "")
         source += "; pass prices=, for a machine of your own gpu= or gpu_hour_usd="
     elif unpriced:
-        source = f"{unpriced} of {len(answered)} answers came without a price"
+        source = f"{unpriced} of {counted(len(answered), 'answer')} came without a price"
     else:
         listed = _listed(about, "batch_price" if batch else "price")
         total, source = sum(priced), "summed over the answers, as the backend priced them"

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from ftkit.arguments import explain_calls
+from ftkit.counts import counted, verb
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
@@ -133,7 +134,7 @@ def diagnose(
     if len(data) < 2 * shots + 4:
         raise ConfigError(
             ErrorText(
-                f"diagnose needs at least {2 * shots + 4} rows for ",
+                f"diagnose needs at least {counted(2 * shots + 4, 'row')} for ",
                 Argument("shots", str(shots), text=f"shots={shots}"),
                 f", and there are {len(data)}",
             )
@@ -189,7 +190,8 @@ def _conflicts(rows: Sequence[Row]) -> Iterator[Evidence]:
     if count > MAX_CONFLICTS * len(rows):
         yield Evidence(
             speaks_for="fix the data",
-            sentence=f"{count_text(count)} of {count_text(len(rows))} rows ask the same as another and want another "
+            sentence=f"{count_text(count)} of {counted(len(rows), 'row')} {verb(count, 'asks', 'ask')} the "
+            f"same as another and {verb(count, 'wants', 'want')} another "
             "answer: contradictory rows cannot be learnt",
             places=_places([row for same in conflicts for row in same[:2]]),
         )
@@ -218,7 +220,7 @@ def _absent_facts(rows: Sequence[Row]) -> Iterator[Evidence]:
     if low > MAX_ABSENT:
         yield Evidence(
             speaks_for="retrieve",
-            sentence=f"the wanted answers of {count_text(len(lacking))} of {count_text(len(with_target))} rows hold "
+            sentence=f"the wanted answers of {count_text(len(lacking))} of {counted(len(with_target), 'row')} hold "
             "words that their prompts do not: this is knowledge, which must be in the prompt",
             places=_places(lacking),
         )
@@ -258,7 +260,7 @@ def _against_tuned(
     elif training and predictions is None:
         even = compared.break_even
         payback = (
-            "never" if even is None or even.predictions is None else f"after {count_text(even.predictions)} answers"
+            "never" if even is None or even.predictions is None else f"after {counted(even.predictions, 'answer')}"
         )
         sentence += f". Training cost {usd_text(training)}, which is paid back {payback}"
     yield Evidence(speaks_for="tune" if wins else "prompt", sentence=sentence)
@@ -281,7 +283,11 @@ def _number(value: float) -> str:
 def _gap(prompted: Sequence[Report], good_enough: float, rows: int) -> Evidence:
     zero, few, *rest = prompted
     found = "".join(f" and {_reached(report)} with the optimised prompt" for report in rest)
-    small = f". {count_text(rows)} rows are few: {MIN_ROWS} clean ones are a start" if rows < MIN_ROWS else ""
+    small = (
+        f". {counted(rows, 'row')} {verb(rows, 'is', 'are')} few: {MIN_ROWS} clean ones are a start"
+        if rows < MIN_ROWS
+        else ""
+    )
     return Evidence(
         speaks_for="tune",
         sentence=f"{_reached(zero)} without and {_reached(few)} with examples{found}, against the "

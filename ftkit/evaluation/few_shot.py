@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from ftkit.counts import counted
 from ftkit.data import Dataset, Row
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
@@ -50,7 +51,8 @@ def few_shot_messages(shots: int, examples: Dataset | None, asked: Sequence[Row]
         raise ConfigError(
             ErrorText(
                 argument,
-                f" would add to the {len(examples.task.examples)} examples that the task has already; leave it out, or "
+                f" would add to the {counted(len(examples.task.examples), 'example')} that the task has already; "
+                "leave it out, or "
                 'take the task without them: task.model_copy(update={"examples": ()})',
             )
         )

@@ -10,6 +10,7 @@ from typing import Any
 from ftkit.arguments import explain_calls
 from ftkit.backends import Answer
 from ftkit.backends.grading import grading_setting
+from ftkit.counts import counted
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, ModelError
 from ftkit.graders import Grade, Grader, Isolation, Limits, Sample
@@ -49,11 +50,13 @@ class Grades(Sequence[Grade]):
 
     def __str__(self) -> str:
         rewards = [grade.reward for grade in self.grades]
-        lines = [f"mean {self.mean:.4g} over {len(self)} answers, from {min(rewards):.4g} to {max(rewards):.4g}"]
+        lines = [
+            f"mean {self.mean:.4g} over {counted(len(self), 'answer')}, from {min(rewards):.4g} to {max(rewards):.4g}"
+        ]
         lines += [f"  {name}: {value:.4g}" for name, value in self.parts.items()]
         for error, count in self.errors.items():
             first = next(grade.detail for grade in self.grades if grade.error == error)
-            lines.append(f"  {error} in {count} of {len(self)} answers; first: {first}")
+            lines.append(f"  {error} in {count} of {counted(len(self), 'answer')}; first: {first}")
         return "\n".join(lines)
 
 
@@ -95,7 +98,10 @@ def grade(
     else:
         items = [(item, ()) for item in data]
     if not items or len(items) != len(answers):
-        raise ConfigError(f"there are {len(items)} rows and {len(answers)} answers; give one answer for each row")
+        raise ConfigError(
+            f"there are {counted(len(items), 'row')} and {counted(len(answers), 'answer')}; give one answer for each "
+            "row"
+        )
     pairs = [(item, _sample(answer, prompt)) for (item, prompt), answer in zip(items, answers, strict=True)]
     setting = grading_setting(allow_python=allow_python, isolation=isolation, limits=limits, embedder=embedder)
     return Grades(tuple(grader.grade_many(pairs, setting)))

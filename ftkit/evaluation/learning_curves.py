@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ftkit.arguments import explain_calls
 from ftkit.backends import Backend
+from ftkit.counts import counted
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError
 from ftkit.evaluation.answer_journal import answers_kept
@@ -17,7 +18,7 @@ from ftkit.evaluation.evaluator import evaluate
 from ftkit.evaluation.metric_statistics import cluster_ids
 from ftkit.evaluation.statistics import cluster_sums, resample
 from ftkit.recipe import Recipe
-from ftkit.results.number_format import change_text, count_text, value_text
+from ftkit.results.number_format import change_text, value_text
 from ftkit.results.report import Report
 from ftkit.results.result import Result
 from ftkit.results.row_pairing import paired_rows
@@ -63,11 +64,11 @@ class LearningCurve(Result, BaseModel):
 
     def __str__(self) -> str:
         points = ", ".join(
-            f"{count_text(n)} rows {value_text(v, 'rate')}" for n, v in zip(self.rows, self.values, strict=True)
+            f"{counted(n, 'row')} {value_text(v, 'rate')}" for n, v in zip(self.rows, self.values, strict=True)
         )
         return (
             f"{self.verdict.upper()}. {self.metric}: {points}. The error falls with rows^-{self.exponent:.2f} "
-            f"({self.exponent_low:.2f} to {self.exponent_high:.2f}); {count_text(2 * self.rows[-1])} rows would give "
+            f"({self.exponent_low:.2f} to {self.exponent_high:.2f}); {counted(2 * self.rows[-1], 'row')} would give "
             f"{value_text(self.doubled, 'rate')} ({value_text(self.doubled_low, 'rate')} to "
             f"{value_text(self.doubled_high, 'rate')}), a change of {change_text(self.gain_low, 'rate')} to "
             f"{change_text(self.gain_high, 'rate')} points."
@@ -113,7 +114,9 @@ def learning_curve(
     for fraction in fractions:
         part = shuffled.take(max(1, round(fraction * len(data))))
         run = train(recipe, part, backend=backend).wait()
-        reports.append((len(part), evaluate(run.model, test, label=f"{len(part)} rows", seed=seed, **options)))
+        reports.append(
+            (len(part), evaluate(run.model, test, label=f"{counted(len(part), 'row')}", seed=seed, **options))
+        )
     return fit_curve(reports, seed=seed)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
 from ftkit.backends import Request
+from ftkit.counts import counted
 from ftkit.errors import ConfigError, OutputError
 from ftkit.evaluation.metric_statistics import MetricStatistics, cluster_ids
 from ftkit.evaluation.metrics import RowMetric
@@ -137,7 +138,7 @@ class Preference(Result, BaseModel):
         before, after = self.labels
         change = self.change
         return (
-            f"{after} wins {count_text(self.count('after'))} rows, {before} {count_text(self.count('before'))}, "
+            f"{after} wins {counted(self.count('after'), 'row')}, {before} {count_text(self.count('before'))}, "
             f"{count_text(self.count('same'))} are alike; in {count_text(self.count('swayed'))} the judge followed the "
             f"order of the answers. Difference {change_text(change.difference, 'rate')} points "
             f"({change_text(change.low, 'rate')} to {change_text(change.high, 'rate')} at {percent_text(0.95)} "

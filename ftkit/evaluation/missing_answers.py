@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from ftkit.counts import counted
 from ftkit.evaluation.paired_difference import paired_change, paired_statistics
 from ftkit.evaluation.verdict import Improvement, verdict_of
 from ftkit.results.metric_result import MetricChange, Verdict
-from ftkit.results.number_format import counted
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
 from ftkit.results.row_pairing import Pair

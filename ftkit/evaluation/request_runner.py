@@ -16,6 +16,7 @@ from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.backends.deadline import Deadline
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter, RateLimiter
 from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.counts import counted
 from ftkit.errors import ConfigError, ModelError
 from ftkit.evaluation.answer_journal import Journal, KeptAnswers
 from ftkit.progress import ProgressBar
@@ -208,7 +209,8 @@ def _call(
 ) -> list[Answer]:
     answers = model.answer_many(requests, sampling, on_answer)
     if len(answers) != len(requests):
-        raise ModelError(f"{model.name} gave {len(answers)} answers to {len(requests)} requests")
+        given, wanted = counted(len(answers), "answer"), counted(len(requests), "request")
+        raise ModelError(f"{model.name} gave {given} to {wanted}")
     return answers
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ftkit.counts import counted
 from ftkit.evaluation.metric_interval import PairedStatistics
 from ftkit.evaluation.statistics import clusters_needed, rows_of
 from ftkit.results.metric_result import MetricChange, Unit, Verdict
-from ftkit.results.number_format import change_text, count_text, counted, margin_text, p_text, percent_text, value_text
+from ftkit.results.number_format import change_text, margin_text, p_text, percent_text, value_text
 
 __all__ = ["POWER", "Evidence", "Improvement", "floor_reason", "rows_needed", "sentence", "verdict_of"]
 
@@ -84,7 +85,7 @@ class Evidence:
                 return cls("Tango's score interval", f"McNemar's exact test with {counted(changed, 'changed row')}")
             return cls("the score interval", f"the sign-flip test with {counted(changed, 'changed row')}")
         groups = int(paired.counted_clusters.max()) + 1
-        return cls("the score interval over groups", f"the sign-flip test over {groups} groups", groups)
+        return cls("the score interval over groups", f"the sign-flip test over {counted(groups, 'group')}", groups)
 
 
 def verdict_of(improvement: Improvement, *, margin: float | None, confidence: float) -> Verdict:
@@ -202,12 +203,12 @@ def sentence(
     before, after = names
     values = improvement.values
     points = " points" if unit == "rate" else ""
-    groups = "" if evidence.groups is None else f" in {count_text(evidence.groups)} groups"
+    groups = "" if evidence.groups is None else f" in {counted(evidence.groups, 'group')}"
     facts = (
         f"{metric} {value_text(values[0], unit)} → {value_text(values[1], unit)}, "
         f"{change_text(values[1] - values[0], unit)}{points} "
         f"(gain between {change_text(improvement.low, unit)} and {change_text(improvement.high, unit)} at "
-        f"{percent_text(confidence)} confidence, {count_text(improvement.rows)} rows{groups})."
+        f"{percent_text(confidence)} confidence, {counted(improvement.rows, 'row')}{groups})."
     )
     p_value = p_text(improvement.p_value)
     equals = "" if p_value.startswith("<") else "= "
@@ -230,8 +231,8 @@ def sentence(
         head = f"{head} The interval excludes 0, but the test does not reject no change ({tested})."
     if needed is not None:
         rows, clusters = needed
-        in_groups = "" if evidence.groups is None else f" in {count_text(clusters)} groups"
-        return f"{head} About {count_text(rows)} rows{in_groups} like these would, with {percent_text(POWER)} power."
+        in_groups = "" if evidence.groups is None else f" in {counted(clusters, 'group')}"
+        return f"{head} About {counted(rows, 'row')}{in_groups} like these would, with {percent_text(POWER)} power."
     if margin is not None:
         return f"{head} The observed loss is at least the margin, so more rows are unlikely to help."
     return f"{head} No change was observed; give a margin to ask whether they are equally good."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftkit.counts import counted
 from ftkit.inference.drift import Drift
 
 __all__ = ["CLEAR_MARGIN", "MAX_KL", "objection"]
@@ -36,8 +37,8 @@ def objection(drift: Drift, max_kl: float, max_clear_changes: float, places: lis
     # Written so that a KL of NaN does not pass.
     if not drift.mean_kl <= max_kl:
         found = (
-            f"mean KL is {drift.mean_kl:.2g} nats per token over {drift.tokens:,} tokens of {drift.rows} rows, above "
-            f"the limit of {max_kl:g}"
+            f"mean KL is {drift.mean_kl:.2g} nats per token over {counted(drift.tokens, 'token')} of "
+            f"{counted(drift.rows, 'row')}, above the limit of {max_kl:g}"
         )
         return f"{found}, and {changed}" if changed else found
     if drift.clear_changes > max_clear_changes * drift.clear_tokens:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.counts import counted
 from ftkit.exporting.servers import Server
 from ftkit.inference.drift import Drift
 from ftkit.results.result import Result
@@ -40,7 +41,7 @@ class Quantised(BaseModel):
         equal = f"{drift.equal_answers:.0%}".replace("%", " %")
         return (
             f"{self.bytes / 1e6:,.1f} MB, mean KL {drift.mean_kl:.2g} (largest {drift.max_kl:.2g}), likeliest token "
-            f"changed at {drift.changed_tokens} of {drift.tokens:,} tokens, at {drift.clear_changes} of "
+            f"changed at {drift.changed_tokens} of {counted(drift.tokens, 'token')}, at {drift.clear_changes} of "
             f"{drift.clear_tokens:,} clear ones; {equal} of the answers equal"
         )
 
@@ -86,12 +87,12 @@ class Export(Result, BaseModel):
         base = f", {self.base} base" if self.base else ""
         rows = [
             ("model", f"{self.model} ({self.adapter})"),
-            ("replayed", f"{self.replayed}: {drift.rows} rows, {drift.tokens:,} answer tokens"),
+            ("replayed", f"{self.replayed}: {counted(drift.rows, 'row')}, {drift.tokens:,} answer tokens"),
             ("mean KL", f"{drift.mean_kl:.2g} nats per token (limit {self.max_kl:g}; largest {drift.max_kl:.2g})"),
             ("|Δ logit|", f"mean {drift.mean_logit_difference:.2g}, largest {drift.max_logit_difference:.2g}"),
             (
                 "likeliest token",
-                f"changed at {drift.changed_tokens} of {drift.tokens:,} tokens, at {drift.clear_changes} of "
+                f"changed at {drift.changed_tokens} of {counted(drift.tokens, 'token')}, at {drift.clear_changes} of "
                 f"{drift.clear_tokens:,} clear ones",
             ),
             ("equal answers", f"{drift.equal_answers:.0%} token by token".replace("%", " %")),

@@ -12,6 +12,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.errors import DataError
 from ftkit.interchange.foreign import (
     Document,
@@ -104,7 +105,7 @@ def _answer(sample: Any, place: str, target: str | None) -> ForeignAnswer:
     if len(responses) > 1 and all(value is not None for value in likelihoods):
         choices = [text_of(argument[1], place).strip() for argument in arguments if len(argument) > 1]
         if len(choices) != len(responses):
-            raise DataError(f"{place}: {len(responses)} log-likelihoods and {len(choices)} choices")
+            raise DataError(f"{place}: {len(responses)} log-likelihoods and {counted(len(choices), 'choice')}")
         likeliest = max(range(len(choices)), key=lambda index: likelihoods[index] or 0.0)
         if len(set(choices)) < len(choices):  # they go on from different prompts, so the target tells none from another
             choices = [text_of(argument[0], place) + text_of(argument[1], place) for argument in arguments]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ftkit.counts import counted
 from ftkit.data import Dataset, Row
 from ftkit.errors import ConfigError, DataError, FormatError, Place
 from ftkit.evaluation.metrics import Metric, MetricContext, RowMetric, headline, select_metrics
@@ -79,7 +80,7 @@ def export_report(report: Report, path: str | os.PathLike[str], *, form: str) ->
     """
     chosen = FORMS.get(form)
     if report.samples > 1:
-        raise ConfigError(f"the report has {report.samples} answers to each row, and {form} has one")
+        raise ConfigError(f"the report has {counted(report.samples, 'answer')} to each row, and {form} has one")
     calls = next((row for row in report.rows if row.tool_calls or row.target_tool_calls), None)
     if calls is not None:
         raise ConfigError(f"row {calls.id} ({calls.place}) calls tools, which ftkit does not write as {form}")

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ftkit.arguments import explain_calls
 from ftkit.backends import Backend, backend_of
+from ftkit.counts import counted
 from ftkit.data import Dataset, check_dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, FtkitError
@@ -191,7 +192,7 @@ def _run_rules(
         checked = [part.limited[rule.code] for part in scans if rule.code in part.limited]
         if checked:
             corpus.budget.begin(f"{rule.code} {rule.name}")
-            corpus.budget.limit(f"checked only the first {sum(checked):,} rows in its time")
+            corpus.budget.limit(f"checked only the first {counted(sum(checked), 'row')} in its time")
     ignores = {row: codes for part in scans for row, codes in part.ignores.items()}
     return corpus, {rule: _findings(rule, corpus, scans, ignores, options.keep) for rule in rules}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ftkit.backends import Backend
+from ftkit.counts import counted
 from ftkit.data import Dataset
 from ftkit.errors import DataError
 from ftkit.linting.linter import find_errors
@@ -32,7 +33,7 @@ def refuse_errors(data: Dataset, validation: Dataset | None, *, backend: Backend
         findings, total, unusable = find_errors(rows, backends=hosted if rows is data else (), keep=_SHOWN)
         if not total:
             continue
-        head = f"{unusable:,} of {len(rows):,} rows cannot be used" if unusable else "the rows cannot be used"
+        head = f"{unusable:,} of {counted(len(rows), 'row')} cannot be used" if unusable else "the rows cannot be used"
         lines = [
             f"  {finding.place}: {finding.code} {f'{finding.path}: ' if finding.path else ''}{finding.message}"
             for finding in findings[:_SHOWN]

@@ -8,6 +8,7 @@ from typing import Any
 
 from ftkit import runs
 from ftkit.catalog import load_catalog
+from ftkit.counts import counted
 from ftkit.errors import FtkitError
 from ftkit.evaluation import compare
 from ftkit.migration.frozen import load_report
@@ -180,7 +181,9 @@ def _changes(
     """What differs from the old model, in sentences."""
     about = report.about
     if name.kind == "prompt":
-        examples = f"{shots} examples from the training rows before each question" if shots else "no examples"
+        examples = (
+            f"{counted(shots, 'example')} from the training rows before each question" if shots else "no examples"
+        )
         found = [f"Not tuned. It is asked with the prompts of the rows, with {examples}"]
     elif name.kind == "optimised":
         found = [f"Not tuned. {_prompt_text(report, rows, state)}"]
@@ -213,7 +216,7 @@ def _changes(
 def _prompt_text(report: Report, rows: MigrationRows, state: CandidateState) -> str:
     """How the prompt of a candidate was found."""
     count = len(report.task.get("examples") or ())
-    examples = f"instructions and {count} examples" if count else "instructions"
+    examples = f"instructions and {counted(count, 'example')}" if count else "instructions"
     cost = "" if state.prompt_usd is None else f", for {usd_text(state.prompt_usd)}"
     return (
         f"Its {examples} before each question were found on the {len(rows.train):,} training rows{cost}; the search "
@@ -223,7 +226,7 @@ def _prompt_text(report: Report, rows: MigrationRows, state: CandidateState) -> 
 
 def _output_text(output: Mapping[str, Any]) -> str:
     if output.get("kind") == "choice":
-        return f"one of {len(output['choices'])} choices"
+        return f"one of {counted(len(output['choices']), 'choice')}"
     return "JSON of the task's schema" if output.get("kind") == "json" else "text"
 
 
@@ -319,8 +322,8 @@ def _notes(folder: MigrationFolder, rows: MigrationRows, frozen: Report, candida
     compared = [candidate for candidate in candidates if candidate.verdict is not None]
     if len(compared) > 1:
         notes.append(
-            f"{len(compared)} candidates were compared, each at the given confidence; the more are tried, the more "
-            "likely one passes by chance"
+            f"{counted(len(compared), 'candidate')} were compared, each at the given confidence; the more are tried, "
+            "the more likely one passes by chance"
         )
     if len(folder.state.margins) > 1:
         notes.append("the margin was changed before any candidate was asked; the page lists every value")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.backends import Sampling, backend_of
+from ftkit.counts import counted
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import FtkitError, RefusedError
 from ftkit.evaluation import estimate_cost
@@ -142,8 +143,8 @@ def _candidate_costs(candidate: CandidateName, rows: MigrationRows, sampling: Sa
         return [StepCost(train if candidate.kind == "tuned" else ask, 0.0, f"it cannot be started: {error}")]
     answers = None if quote.usd_per_1000_predictions is None else quote.usd_per_1000_predictions * len(rows.test) / 1000
     # A run that has started counts as well, as its cost is not among what was spent yet.
-    tokens = f"{count_text(quote.tokens_per_epoch)} tokens × {quote.epochs} epochs"
-    length = f"{count_text(len(rows.test))} answers as long as those of the rows"
+    tokens = f"{count_text(quote.tokens_per_epoch)} tokens × {counted(quote.epochs, 'epoch')}"
+    length = f"{counted(len(rows.test), 'answer')} as long as those of the rows"
     return [StepCost(train, quote.training_usd, quote.unlisted or tokens), StepCost(ask, answers, length)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ftkit.backends import Sampling
+from ftkit.counts import counted, verb
 from ftkit.data import Dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import MigrationError, ModelError, ReportError
@@ -108,7 +109,9 @@ def freeze(
         if failed and (not leave_out_failed or len(failed) == len(report.rows)):
             raise MigrationError(
                 ErrorText(
-                    f"{len(failed)} of {len(report.rows)} rows have no answer: {report.rows[failed[0]].error}. ",
+                    f"{len(failed)} of {counted(len(report.rows), 'row')} {verb(len(failed), 'has', 'have')} "
+                    "no answer: "
+                    f"{report.rows[failed[0]].error}. ",
                     "Run the same again: rows with an answer are not asked again. ",
                     "If these rows fail every time, add ",
                     Argument("leave_out_failed", text="leave_out_failed=True"),
@@ -191,7 +194,7 @@ def _check_given(report: Report, rows: MigrationRows) -> None:
             ErrorText(
                 *(
                     Argument("frozen", text="frozen"),
-                    f": the report has {len(report.rows)} rows and the test rows are ",
+                    f": the report has {counted(len(report.rows), 'row')} and the test rows are ",
                 ),
                 f"{len(expected)}, or their prompts or order differ; give the rows that the report was made of with ",
                 Argument("test"),
@@ -201,6 +204,7 @@ def _check_given(report: Report, rows: MigrationRows) -> None:
     failed = failed_rows(report)
     if failed:
         raise ModelError(
-            f"{len(failed)} of {len(report.rows)} rows of the given report have no answer, which would make the old "
-            "model look worse than it is; freeze them again"
+            f"{len(failed)} of {counted(len(report.rows), 'row')} of the given report "
+            f"{verb(len(failed), 'has', 'have')} no answer, which would "
+            "make the old model look worse than it is; freeze them again"
         )

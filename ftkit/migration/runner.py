@@ -10,6 +10,7 @@ from typing import Any
 
 from ftkit.arguments import check_amount, check_kind, explain_calls
 from ftkit.backends import Sampling
+from ftkit.counts import counted, verb
 from ftkit.data import Dataset, check_dataset
 from ftkit.error_text import Argument, ErrorText, error_text
 from ftkit.errors import ConfigError, FtkitError, MigrationError
@@ -172,7 +173,7 @@ def migrate(
         check_margin(margin, answers.headline.unit)
         if place.state.unanswered:
             rows = prepare_rows(place, given)
-        say(f"frozen: {len(answers.rows)} answers of {place.state.model}")
+        say(f"frozen: {counted(len(answers.rows), 'answer')} of {place.state.model}")
         say(_power_text(power_before(answers, margin, confidence), margin, answers))
         options = TrialOptions(
             sampling=sampling,
@@ -299,8 +300,13 @@ def _settings(
 
 def _power_text(power: PowerRecord, margin: float, report: Report) -> str:
     limit = margin_text(margin, report.headline.unit)
-    enough = "no number of rows gives 80 %" if power.rows_for_80 is None else f"{power.rows_for_80:,} rows give 80 %"
+    enough = (
+        "no number of rows gives 80 %"
+        if power.rows_for_80 is None
+        else f"{counted(power.rows_for_80, 'row')} {verb(power.rows_for_80, 'gives', 'give')} 80 %"
+    )
     return (
-        f"power: {power.rows} rows certify {power.assumption}, within {limit} with a probability of "
+        f"power: {counted(power.rows, 'row')} {verb(power.rows, 'certifies', 'certify')} {power.assumption}, "
+        f"within {limit} with a probability of "
         f"{percent_text(round(power.power, 2))}; {enough}"
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from ftkit import runs
 from ftkit.backends import Sampling, backend_of
+from ftkit.counts import counted, verb
 from ftkit.errors import FtkitError, ModelError, RunError, RunNotFoundError
 from ftkit.evaluation.measurement import measured_report
 from ftkit.migration.frozen import failed_rows, load_report, request_options
@@ -201,7 +202,8 @@ class Trial:
         self.folder.save()
         if self.state.incomplete < 2 or len(failed) == len(report.rows):
             raise ModelError(
-                f"{len(failed)} of {len(report.rows)} rows have no answer: {report.rows[failed[0]].error}. Run the "
+                f"{len(failed)} of {counted(len(report.rows), 'row')} {verb(len(failed), 'has', 'have')} no answer: "
+                f"{report.rows[failed[0]].error}. Run the "
                 "same again: rows with an answer are not asked again, and what fails then counts as wrong"
             )
 

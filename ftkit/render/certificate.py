@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ftkit.counts import counted, verb
 from ftkit.render.table import Column, Line, Table, escape_markdown, to_rich, to_text
 from ftkit.render.templates import render_page
 from ftkit.results.certificate import Candidate, Certificate
@@ -115,7 +116,11 @@ def _design(certificate: Certificate) -> list[str]:
     replaced, power = certificate.replaced, certificate.power
     limit = margin_text(certificate.margin, certificate.unit)
     stops = "" if replaced.stops is None else f" It stops answering on {replaced.stops} ({replaced.stops_source})."
-    enough = "no number of rows gives 80 %" if power.rows_for_80 is None else f"{power.rows_for_80:,} rows give 80 %"
+    enough = (
+        "no number of rows gives 80 %"
+        if power.rows_for_80 is None
+        else f"{counted(power.rows_for_80, 'row')} {verb(power.rows_for_80, 'gives', 'give')} 80 %"
+    )
     return [
         f"{certificate.primary} on {certificate.test_rows:,} test rows ({certificate.test_origin}).{stops}",
         f"A candidate is certified if any loss is smaller than {limit} at {percent_text(certificate.confidence)} "

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftkit.counts import counted
 from ftkit.render.table import Column, Table
 from ftkit.render.templates import render_fragment, render_page
 from ftkit.results.metric_table import MetricCurves, MetricLine, MetricTable, is_number
@@ -201,7 +202,7 @@ def _shown(table: MetricTable) -> tuple[list[dict[str, Any]], str]:
         return list(table), ""
     step = -(-len(table) // _MAX_ROWS)
     kept = [row for at, row in enumerate(table) if at % step == 0 or at == len(table) - 1]
-    return kept, f'{len(kept)} of {len(table)} rows; save("metrics.csv") writes all of them'
+    return kept, f'{len(kept)} of {counted(len(table), "row")}; save("metrics.csv") writes all of them'
 
 
 def _cell(value: Any) -> str:

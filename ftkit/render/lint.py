@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ftkit.counts import counted
 from ftkit.render.table import Column, Line, Table, escape_markdown, markdown_list, to_rich, to_text
 from ftkit.render.templates import render_fragment, render_page
 from ftkit.results.lint_report import Finding, LintReport
-from ftkit.results.number_format import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

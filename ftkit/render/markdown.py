@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ftkit.counts import counted
 from ftkit.render.overview_table import overview_table
 from ftkit.render.probe_lines import probe_lines
 from ftkit.render.report_tables import (
@@ -38,7 +39,7 @@ def report_markdown(report: Report) -> str:
     """
     return _join(
         f"## {escape_markdown(report.label)}",
-        f"{count_text(len(report.rows))} rows of {escape_markdown(', '.join(map(file_text, report.sources)))}, "
+        f"{counted(len(report.rows), 'row')} of {escape_markdown(', '.join(map(file_text, report.sources)))}, "
         f"model {escape_markdown(report.model)}.",
         metric_table(report).markdown(),
         markdown_list(resource_lines(report)),

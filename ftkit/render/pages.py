@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftkit.counts import counted
 from ftkit.evaluation.pareto import pareto_points
 from ftkit.render.charts import (
     IntervalChart,
@@ -313,7 +314,7 @@ def _headline(report: Report) -> str:
     interval = interval_text(metric.low, metric.high, metric.unit)
     return (
         f"{metric.name} {value_text(metric.value, metric.unit)} "
-        f"({percent_text(report.confidence)} interval {interval}) on {count_text(metric.n)} rows"
+        f"({percent_text(report.confidence)} interval {interval}) on {counted(metric.n, 'row')}"
     )
 
 

@@ -7,6 +7,7 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from ftkit.counts import counted
 from ftkit.render.table import Cell, Column, Line, Row, Table, escape_markdown, to_rich, to_text
 from ftkit.render.templates import render_page
 from ftkit.results.number_format import NONE
@@ -93,7 +94,7 @@ def plan_page(plan: Plan) -> str:
 def _blocks(plan: Plan) -> list[Line | Table]:
     estimates = [(entry.backend, entry.estimate) for entry in plan.entries if entry.estimate is not None]
     quotes = [(entry.backend, entry.quote) for entry in plan.entries if entry.quote is not None]
-    blocks: list[Line | Table] = [Line.of(f"{plan.rows:,} rows", "bold")]
+    blocks: list[Line | Table] = [Line.of(f"{counted(plan.rows, 'row')}", "bold")]
     if estimates:
         blocks += [Line.of(""), _table(estimates, _estimate_quantities())]
     if quotes:
@@ -179,7 +180,7 @@ def _training_price(one: Quote) -> str:
 
 
 def _deadline(day: date | None, days_left: int | None) -> str:
-    return NONE if day is None else f"{day} ({days_left} days)"
+    return NONE if day is None or days_left is None else f"{day} ({counted(days_left, 'day')})"
 
 
 def _usd_text(usd: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftkit.counts import counted
 from ftkit.results.number_format import count_text, interval_text, seconds_text, value_text
 from ftkit.results.report import Report
 from ftkit.results.report_notes import unclear_notes
@@ -47,7 +48,7 @@ def probe_lines(report: Report) -> list[str]:
     if probes.choices is not None:
         lines.append(
             f"Multiple choice by likelihood: right end most probable in {value_text(probes.choices.accuracy, 'rate')} "
-            f"of {count_text(len(probes.choices.ids))} sentences"
+            f"of {counted(len(probes.choices.ids), 'sentence')}"
         )
     if probes.text is not None:
         lines.append(f"Plain prose: perplexity {probes.text.perplexity:.4g}")

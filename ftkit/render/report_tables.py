@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ftkit.counts import counted
 from ftkit.render.drawings import change_drawing, change_scale, metric_drawing, value_drawing
 from ftkit.render.row_facets import link_to
 from ftkit.render.table import Cell, Column, Row, Table
@@ -61,7 +62,7 @@ def report_title(report: Report) -> str:
         One line.
     """
     name = report.label if report.label == report.model else f"{report.label} ({report.model})"
-    return f"{name}: {count_text(len(report.rows))} rows of {', '.join(map(file_text, report.sources))}"
+    return f"{name}: {counted(len(report.rows), 'row')} of {', '.join(map(file_text, report.sources))}"
 
 
 def metric_table(report: Report, metrics: Sequence[MetricResult] | None = None) -> Table:

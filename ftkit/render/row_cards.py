@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ftkit.counts import counted
 from ftkit.evaluation.metrics import field_agreements
 from ftkit.render.row_facets import Facet, RowFacets
 from ftkit.render.table import Cell, Table
-from ftkit.results.number_format import counted, file_text
+from ftkit.results.number_format import file_text
 from ftkit.results.overview import Overview
 from ftkit.results.report import Comparison, Report
 from ftkit.results.report_row import RowResult
@@ -331,7 +332,7 @@ def _whole_answer(row: RowResult) -> Cell:
 def _answer(label: str, row: RowResult) -> Answer:
     problems = [f"{item.problem} {item.path}: {item.message}" for item in row.problems]
     count = f", {counted(len(problems), 'problem')}" if problems else ""
-    facts = f"{row.output_tokens} tokens, {row.latency_s:.2f} s, ended by {row.finish_reason}"
+    facts = f"{counted(row.output_tokens, 'token')}, {row.latency_s:.2f} s, ended by {row.finish_reason}"
     return Answer(f"raw answer of {label}{count}", row.said or row.error or "(empty)", problems, facts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from ftkit.counts import counted
 from ftkit.errors import RunError
 from ftkit.render.templates import render_page
 from ftkit.runs.run import Run
@@ -77,7 +78,7 @@ def samples_page(run: Run, samples: Sequence[SampleRecord]) -> str:
 
 def _facts(sample: SampleRecord) -> str:
     facts = [f"reward {sample.reward:.3f}", *(f"{name} {value:.3g}" for name, value in sample.parts.items())]
-    facts.append(f"{sample.tokens} tokens")
+    facts.append(f"{counted(sample.tokens, 'token')}")
     return ", ".join([*facts, *(["truncated"] if sample.truncated else []), *([sample.error] if sample.error else [])])
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ftkit.counts import counted
 from ftkit.results.number_format import (
     NONE,
     change_text,
     count_text,
-    counted,
     interval_text,
     margin_text,
     percent_text,
@@ -94,7 +94,7 @@ def comparison_summary(comparison: Comparison) -> list[Fact]:
     if change.p_value is not None:
         sure.append(f"{p_phrase(change.p_value)} for no change")
     if comparison.rows_needed is not None:
-        sure.append(f"about {count_text(comparison.rows_needed)} rows like these would settle it")
+        sure.append(f"about {counted(comparison.rows_needed, 'row')} like these would settle it")
     return [
         Fact(
             "Better?",
@@ -193,5 +193,5 @@ def _broken(report: Report, flags: tuple[str, ...]) -> list[tuple[str, str]]:
         count = sum(answer.finish_reason == reason for answer in answers)
         if count > _FLAGGED_CUT_SHARE * len(answers):
             how = f"cut off at max_output_tokens={report.sampling.token_limit}" if reason == "length" else "failed"
-            found.append((name, f"{count_text(count)} of {count_text(len(answers))} answers {how}"))
+            found.append((name, f"{count_text(count)} of {counted(len(answers), 'answer')} {how}"))
     return found

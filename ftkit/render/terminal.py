@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from ftkit.counts import counted
 from ftkit.render.overview_table import overview_table
 from ftkit.render.probe_lines import probe_lines
 from ftkit.render.report_tables import (
@@ -150,7 +151,7 @@ def _overview(overview: Overview) -> list[Line | Table]:
     margin = ""
     if overview.margin is not None:
         margin = f", margin {margin_text(overview.margin, first[overview.primary].unit)}"
-    title = f"{overview.primary} on {count_text(len(first.rows))} rows, paired with the first report{margin}"
+    title = f"{overview.primary} on {counted(len(first.rows), 'row')}, paired with the first report{margin}"
     table = overview_table(overview)
     return [Line.of(title, "bold"), _BLANK, table, _BLANK, Line.of(overview.front), *_notes(overview.notes)]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol
 
+from ftkit.counts import counted
 from ftkit.results.metric_result import MetricChange, Verdict
-from ftkit.results.number_format import change_text, count_text, counted
+from ftkit.results.number_format import change_text, count_text
 from ftkit.results.probe_results import BaseDrift, ChoiceChange, FormatBleed, RefusalChange, TextChange
 from ftkit.results.thinking_modes import ThinkingChange
 
@@ -151,7 +152,7 @@ def forgetting_lines(found: _Forgetting) -> tuple[str, ...]:
         drift = found.drift
         lines.append(
             f"Drift: KL(base ‖ tuned) {drift.mean_kl:.3g} nats per token ({drift.low:.3g} to {drift.high:.3g}) "
-            f"over {count_text(drift.prompts)} answers of {drift.base}"
+            f"over {counted(drift.prompts, 'answer')} of {drift.base}"
         )
     return (*lines, *(f"Not compared: {reason}" for reason in found.left_out))
 
@@ -176,7 +177,7 @@ def _loss(part: _Part, where: str) -> str:
     return (
         f"{change_text(change.difference, change.unit)} points on {where} "
         f"({change_text(change.low, change.unit)} to {change_text(change.high, change.unit)}, "
-        f"{count_text(change.n)} questions)"
+        f"{counted(change.n, 'question')})"
     )
 
 

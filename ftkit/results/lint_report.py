@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.errors import ConfigError, FtkitError
 from ftkit.printable import printable
-from ftkit.results.number_format import counted
 from ftkit.results.result import Result
 
 __all__ = ["SEVERITIES", "Density", "Finding", "LintReport", "RuleCount", "Severity"]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.errors import ConfigError
 from ftkit.extras import require
 from ftkit.results.result import Result
@@ -156,7 +157,7 @@ class MetricTable(Result, list[dict[str, Any]]):
 
     @override
     def _headline(self) -> str:
-        return f"{len(self)} rows; {', '.join(self.columns)}"
+        return f"{counted(len(self), 'row')}; {', '.join(self.columns)}"
 
 
 def curves_of(tables: Sequence[tuple[str, MetricTable]], metrics: Sequence[str] = ()) -> MetricCurves:

@@ -10,7 +10,6 @@ __all__ = [
     "NONE",
     "change_text",
     "count_text",
-    "counted",
     "file_text",
     "interval_text",
     "margin_text",
@@ -128,19 +127,6 @@ def count_text(count: float) -> str:
         For example ``"12,345"``.
     """
     return f"{count:,.0f}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number with its noun.
-
-    Args:
-        number: The number.
-        noun: The noun in the singular.
-
-    Returns:
-        For example ``"1 row"`` or ``"1,200 rows"``.
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def seconds_text(seconds: float | None) -> str:

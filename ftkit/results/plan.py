@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.errors import ConfigError
 from ftkit.results.result import Result
 
@@ -190,4 +191,4 @@ class Plan(Result, BaseModel):
     @override
     def _headline(self) -> str:
         fits = [f"{entry.backend} {'fits' if entry.fits else 'does not fit'}" for entry in self.entries]
-        return f"{self.rows:,} rows; {', '.join(fits)}"
+        return f"{counted(self.rows, 'row')}; {', '.join(fits)}"

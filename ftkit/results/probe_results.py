@@ -7,8 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.counts import counted
 from ftkit.results.metric_result import MetricResult
-from ftkit.results.number_format import change_text, count_text, counted, p_text, value_text
+from ftkit.results.number_format import change_text, count_text, p_text, value_text
 
 __all__ = [
     "BaseDrift",
@@ -134,7 +135,7 @@ class ChoiceChange(BaseModel):
     def __str__(self) -> str:
         before, after = self.accuracy
         return (
-            f"right end of {count_text(self.n)} sentences most probable {value_text(before, 'rate')} → "
+            f"right end of {counted(self.n, 'sentence')} most probable {value_text(before, 'rate')} → "
             f"{value_text(after, 'rate')}; its probability {change_text(self.difference, 'rate')} points "
             f"({change_text(self.low, 'rate')} to {change_text(self.high, 'rate')}; a loss of "
             f"{self.detectable * 100:.1f} points would be seen in 80 % of cases)"

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.errors import ReportError
 from ftkit.named_files import read_small_text
 from ftkit.printable import printable
@@ -141,7 +142,7 @@ class PromptRecord(Result, BaseModel):
 
     def _lines(self) -> list[str]:
         first, best = self.candidates[0], self.candidates[self.chosen]
-        examples = f", {len(best.examples)} examples" if best.examples else ""
+        examples = f", {counted(len(best.examples), 'example')}" if best.examples else ""
         measured = [("start", self.before), ("chosen", self.after)][: 1 if self.comparison is None else 2]
         if self.before is None:
             lines = [
@@ -159,7 +160,7 @@ class PromptRecord(Result, BaseModel):
             headline = report.headline
             interval = interval_text(headline.low, headline.high, headline.unit)
             value = value_text(headline.value, headline.unit)
-            lines.append(f"- {label}: {headline.name} {value} ({interval}) on {headline.n} rows held out")
+            lines.append(f"- {label}: {headline.name} {value} ({interval}) on {counted(headline.n, 'row')} held out")
         ends = {
             "rounds": "all were made",
             "cost": "the next could have cost too much",
@@ -167,13 +168,13 @@ class PromptRecord(Result, BaseModel):
         }
         lines.append(
             f"- chosen on {count_text(self.choosing.rows)} other rows ({best.score:.3g}; at the start "
-            f"{first.score:.3g}), after {count_text(self.rounds)} rounds on {count_text(self.learning.rows)} rows: "
+            f"{first.score:.3g}), after {counted(self.rounds, 'round')} on {counted(self.learning.rows, 'row')}: "
             f"{ends[self.stopped]}"
         )
         for model in self.models:
             cost = "no price" if model.usd is None else usd_text(model.usd)
             lines.append(
-                f"- {model.name}: {count_text(model.requests)} answers, {count_text(model.input_tokens)} tokens in and "
+                f"- {model.name}: {counted(model.requests, 'answer')}, {count_text(model.input_tokens)} tokens in and "
                 f"{count_text(model.output_tokens)} out: {cost}"
             )
         return lines

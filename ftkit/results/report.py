@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, model_validator
 from typing_extensions import override
 
 from ftkit.arguments import explain_calls
+from ftkit.counts import counted
 from ftkit.errors import ConfigError, ReportError
 from ftkit.results.answer import DEFAULT_OUTPUT_TOKENS, Sampling
 from ftkit.results.confusion import Confusion, confusion_of
@@ -459,8 +460,8 @@ class Comparison(Result, BaseModel):
         malformed = [row for row in self.before.rows if not row.valid and row.finish_reason != "error"]
         if 2 * len(malformed) > len(self.before.rows) and not self.before.sampling.constrained:
             found.append(
-                f"{self.labels[0]}: {len(malformed)} of {len(self.before.rows)} rows failed for the form of the answer "
-                "alone; ft.baselines also asks held to the form, which shows what tuning adds beyond it"
+                f"{self.labels[0]}: {len(malformed)} of {counted(len(self.before.rows), 'row')} failed for the form "
+                "of the answer alone; ft.baselines also asks held to the form, which shows what tuning adds beyond it"
             )
         if self.before.sampling != self.after.sampling:
             found.append("the two were sampled with different options")

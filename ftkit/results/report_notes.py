@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ftkit.counts import counted, verb
 from ftkit.results.answer import Sampling
-from ftkit.results.number_format import counted
 from ftkit.results.report_row import RowResult, folded_prompt
 from ftkit.results.resources import ReusedAnswers
 
@@ -46,7 +46,7 @@ def notes_on(
         count = sum(message.get("role") == "assistant" for message in shots)
         found.append(f"each prompt has {counted(count, 'few-shot example')}")
     if rows[0].others:
-        found.append(f"{len(rows[0].answers)} answers per row, averaged; tables show the first")
+        found.append(f"{counted(len(rows[0].answers), 'answer')} per row, averaged; tables show the first")
     answers = [answer for row in rows for answer in row.answers]
     what = "rows" if len(answers) == len(rows) else "answers"
     failed = [row for row in answers if row.finish_reason == "error"]
@@ -72,12 +72,18 @@ def notes_on(
     groups = {row.group for row in rows if row.group is not None}
     grouped = sum(row.group is not None for row in rows)
     if len(groups) < grouped:
-        found.append(f"{grouped} rows in {len(groups)} groups: intervals treat rows of a group as dependent")
+        found.append(
+            f"{counted(grouped, 'row')} in {counted(len(groups), 'group')}: intervals treat rows of a group as "
+            "dependent"
+        )
     repeated = len(rows) - len({folded_prompt(row) for row in rows})
     if repeated:
-        found.append(f"{repeated} rows repeat a prompt: intervals treat rows with the same prompt as dependent")
+        found.append(
+            f"{counted(repeated, 'row')} {verb(repeated, 'repeats', 'repeat')} a prompt: intervals treat "
+            "rows with the same prompt as dependent"
+        )
     if len(rows) < FEW_ROWS:
-        found.append(f"only {len(rows)} rows: the intervals are wide")
+        found.append(f"only {counted(len(rows), 'row')}: the intervals are wide")
     return tuple(found)
 
 

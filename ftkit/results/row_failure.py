@@ -10,7 +10,6 @@ __all__ = ["FAILURE_KINDS", "failure_kind"]
 FAILURE_KINDS = {
     "no answer": "the request failed",
     "cut off": "the answer reached max_output_tokens",
-    "unclear": "a program cannot tell whether the answer is right",
     "not readable": "the answer is not JSON, or none of the choices",
     "missing field": "a required field is missing",
     "extra field": "the schema has no such field",
@@ -18,6 +17,7 @@ FAILURE_KINDS = {
     "invalid value": "a value breaks the schema",
     "wrong value": "the answer is valid and wrong",
     "wrong call": "the answer calls other tools than wanted, or with other arguments, or none",
+    "unclear": "a program cannot tell whether the answer is right",
 }
 """Kinds of failure and what they mean."""
 

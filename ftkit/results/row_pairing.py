@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.counts import counted
 from ftkit.errors import ReportError
 from ftkit.results.json_values import canonical
 from ftkit.results.metric_result import MetricChange
@@ -210,4 +211,4 @@ def _by_key(rows: Sequence[RowResult]) -> dict[tuple[str, int], RowResult]:
 def _named(rows: Sequence[RowResult], among: int) -> str:
     shown = ", ".join(f"{row.id} ({file_text(row.place)})" for row in rows[:_NAMED])
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
-    return f"{len(rows)} of {among} rows ({shown}{more})"
+    return f"{len(rows)} of {counted(among, 'row')} ({shown}{more})"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.counts import counted, verb
+
 __all__ = ["ThinkingChange", "ThinkingModes"]
 
 _LIMIT = 0.5
@@ -24,7 +26,8 @@ class ThinkingModes(BaseModel):
 
     def __str__(self) -> str:
         return (
-            f"{self.thought_when_on} of {self.asked} answers begin with a thought in thinking mode, "
+            f"{self.thought_when_on} of {counted(self.asked, 'answer')} "
+            f"{verb(self.thought_when_on, 'begins', 'begin')} with a thought in thinking mode, "
             f"{self.thought_when_off} of {self.asked} without it"
         )
 
@@ -43,14 +46,14 @@ class ThinkingChange(BaseModel):
         first, second, found = self.before, self.after, []
         if second.thought_when_on < _LIMIT * second.asked < first.thought_when_on:
             found.append(
-                f"it thinks in {second.thought_when_on} of {second.asked} answers in thinking mode "
+                f"it thinks in {second.thought_when_on} of {counted(second.asked, 'answer')} in thinking mode "
                 f"({first.thought_when_on} before)"
             )
         direct = [modes.asked - modes.thought_when_off for modes in (first, second)]
         if direct[1] < _LIMIT * second.asked < direct[0]:
             found.append(
-                f"it thinks in {second.thought_when_off} of {second.asked} answers though it is asked not to "
-                f"({first.thought_when_off} before)"
+                f"it thinks in {second.thought_when_off} of {counted(second.asked, 'answer')} though it is asked not "
+                f"to ({first.thought_when_off} before)"
             )
         return tuple(found)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from ftkit.arguments import check_amount, check_kind, explain_calls
 from ftkit.backends import Backend, TrainingJob, backend_of
+from ftkit.counts import counted
 from ftkit.data import Dataset, check_dataset
 from ftkit.data.unread_columns import describe_unread_columns
 from ftkit.error_text import Argument, ErrorText
@@ -171,8 +172,8 @@ def _check_cost(place: Backend, recipe: Recipe, data: Dataset, validation: Datas
         reason = "the price of training there is not known" + (f": {quote.unlisted}" if quote.unlisted else "")
     elif cost > max_cost:
         reason = (
-            f"training would cost ${cost:,.2f}: {quote.tokens_per_epoch:,} tokens × {quote.epochs} epochs, at the "
-            f"price of {quote.price_source}, read {quote.price_as_of}"
+            f"training would cost ${cost:,.2f}: {quote.tokens_per_epoch:,} tokens × "
+            f"{counted(quote.epochs, 'epoch')}, at the price of {quote.price_source}, read {quote.price_as_of}"
         )
     else:
         return

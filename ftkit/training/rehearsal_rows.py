@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ftkit.counts import counted, verb
 from ftkit.data import Dataset
 from ftkit.errors import DataError, FormatError, RefusedError
 from ftkit.recipe.preserve import GENERAL, Preserve
@@ -62,8 +63,9 @@ def check_rehearsal(preserve: Preserve, data: Dataset) -> None:
         _refuse(f"preserve.rows: {preserve.rows} has {data.kind}; rehearsal needs prompts or demonstrations", "rows")
     if len(data) <= preserve.held_out:
         _refuse(
-            f"preserve.held_out: {preserve.held_out} rows are held out, and {preserve.rows} has {len(data)}; none is "
-            "left to rehearse",
+            f"preserve.held_out: {counted(preserve.held_out, 'row')} {verb(preserve.held_out, 'is', 'are')} "
+            f"held out, and {preserve.rows} has "
+            f"{len(data)}; none is left to rehearse",
             "held_out",
         )
 

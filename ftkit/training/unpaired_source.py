@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from typing_extensions import override
 
+from ftkit.counts import counted, verb
 from ftkit.modeling.tokenized_example import Example
 from ftkit.training.adapter_modes import ReferenceModel
 from ftkit.training.dataloader import TokenRows
@@ -81,8 +82,9 @@ def imbalance(rows: TokenRows, desirable_weight: float, undesirable_weight: floa
     bad = len(labels) - good
     if not good or not bad:
         return (
-            f"all {len(labels):,} answers are labelled as {'good' if good else 'bad'}; KTO learns a difference only "
-            "from answers of both kinds"
+            f"all {counted(len(labels), 'answer')} {verb(len(labels), 'is', 'are')} labelled as "
+            f"{'good' if good else 'bad'}; KTO learns a "
+            "difference only from answers of both kinds"
         )
     low, high = _ADVISED
     ratio = good * desirable_weight / (bad * undesirable_weight)
@@ -90,7 +92,8 @@ def imbalance(rows: TokenRows, desirable_weight: float, undesirable_weight: floa
         return None
     one, two = bad * undesirable_weight / good, good * desirable_weight / bad
     return (
-        f"{good:,} answers are labelled as good and {bad:,} as bad, so with these weights the good ones weigh "
+        f"{counted(good, 'answer')} {verb(good, 'is', 'are')} labelled as good and {bad:,} as bad, so with "
+        "these weights the good ones weigh "
         f"{ratio:.2g} times as much as the bad ones; from 1 to 1.33 times is advised (arXiv 2402.01306). Set "
         f"desirable_weight from {one * low:.3g} to {one * high:.3g}, or undesirable_weight from {two / high:.3g} to "
         f"{two / low:.3g}"

@@ -65,7 +65,7 @@ def test_columns_that_nothing_reads_and_labels_are_named_once(ftkit):
     assert "columns that nothing reads, with their number of rows: source (3)" in checked.stdout
     assert "3 rows, format openai, 1 labelled as good answers and 2 as bad ones (for KTO)" in checked.stdout
     write_rows("some.jsonl", [{"messages": turns} | ({"label": True} if n else {}) for n in range(3)])
-    assert "2 rows say whether their answer is a good one. KTO" in ftkit("data", "check", "some.jsonl").stdout
+    assert "2 rows say whether the answer is a good one. KTO" in ftkit("data", "check", "some.jsonl").stdout
 
 
 def test_a_conversation_with_tools_and_parts_can_be_shown(ftkit):
@@ -104,7 +104,7 @@ def test_check_reads_preferences_and_shows_both_answers(ftkit, task):
         "[assistant] (rejected answer)\none, I think\n(margin 0.5)\n"
     )
     done = ftkit("data", "check", write_rows("t.jsonl", [{"prompt": "q", "chosen": "a", "rejected": "b"}]))
-    assert done.stdout == "1 rows, format trl_preference, 1 with a chosen and a rejected answer\n"
+    assert done.stdout == "1 row, format trl_preference, 1 with a chosen and a rejected answer\n"
 
 
 @pytest.mark.parametrize(

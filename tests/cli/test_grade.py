@@ -31,7 +31,7 @@ def test_each_answer_is_graded_and_what_could_not_be_is_told(ftkit):
     assert found.exit_code == 1
     write_rows("right.jsonl", ROWS[:1])
     plain = ftkit("grade", "right.jsonl", "--grader", "grader.json")
-    assert (plain.exit_code, plain.stdout) == (0, "mean 1 over 1 answers, from 1 to 1\n")
+    assert (plain.exit_code, plain.stdout) == (0, "mean 1 over 1 answer, from 1 to 1\n")
 
 
 def test_a_row_without_its_answer_is_named(ftkit):

@@ -48,7 +48,7 @@ def test_bad_answers_among_many_keep_their_place(ftkit, trained):
             "text": '{"first": "an", "words": "many"}',
         },
     ]
-    assert done.stderr == "error: 1 of 2 answers are not valid for the task\n"
+    assert done.stderr == "error: 1 of 2 answers is not valid for the task\n"
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_answers_that_only_call_tools_say_so(ftkit):
     assert "give --text" in failed.stderr
     done = ftkit("task", "--data", write_rows("mixed.jsonl", [called, said]))
     assert written(done).output == TextOutput()
-    assert done.stderr.startswith("1 answers call tools and have no text; they are left out\n")
+    assert done.stderr.startswith("1 answer calls tools and has no text and is left out\n")
     assert written(ftkit("task", "--data", "calls.jsonl", "--text")).output == TextOutput()
 
 

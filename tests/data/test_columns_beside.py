@@ -170,7 +170,7 @@ def test_lint_names_each_unread_column_once(write_rows):
     rows[1]["context"] = "c"
     findings = ft.lint(Dataset.load(write_rows(rows)), select="D011", workers=1).findings
     assert sorted((finding.path, finding.message, finding.severity) for finding in findings) == [
-        ("context", "the column context holds something in 1 rows, and nothing reads it", "info"),
+        ("context", "the column context holds something in 1 row, and nothing reads it", "info"),
         ("source", "the column source holds something in 3 rows, and nothing reads it", "info"),
     ]
     assert not ft.lint(Dataset.load(write_rows(rows)), ignore="D011", select="D").findings

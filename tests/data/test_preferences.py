@@ -191,7 +191,7 @@ def test_a_table_of_preferences(write_rows):
     good = {"age": 3, "name": "Ann"}
     data = visits(write_rows, {"good": good, "bad": {"age": 4, "name": "Ann"}, "by": 0.25}, margin="by")
     assert (data.format, data.kind) == ("table", "preferences")
-    assert repr(data) == "Dataset(rows.jsonl: 1 rows, table, chosen='good', rejected='bad')"
+    assert repr(data) == "Dataset(rows.jsonl: 1 row, table, chosen='good', rejected='bad')"
     row = data[0]
     assert row.prompt == VISIT.prompt({"note": "n0"})
     assert row.target == good

@@ -117,7 +117,7 @@ def test_properties_of_any_division(members, grouped, seed):
 
 def test_one_large_group_cannot_be_divided(write_rows):
     data = Dataset.load(write_rows(rows(groups=1)), TASK)
-    with pytest.raises(DataError, match="leaves test empty: there are 100 rows in 1 groups"):
+    with pytest.raises(DataError, match="leaves test empty: there are 100 rows in 1 group"):
         data.split(test=0.2, group_by="patient.id")
 
 

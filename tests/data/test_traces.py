@@ -201,7 +201,7 @@ def test_the_command_writes_rows_and_names_secrets(tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
     clean = CliRunner().invoke(app, ["data", "traces", str(written(tmp_path / "a.jsonl", LITELLM)), "-o", str(out)])
     assert clean.exit_code == 0, clean.output
-    assert "1 rows of litellm" in clean.stderr
+    assert "1 row of litellm" in clean.stderr
     assert ft.Dataset.load(out)[0].target == "on its way"
     found = CliRunner().invoke(
         app, ["data", "traces", str(written(tmp_path / "b.jsonl", LITELLM, secret)), "-o", str(out), "--force"]

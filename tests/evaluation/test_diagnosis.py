@@ -67,7 +67,7 @@ def test_the_optimised_prompt_is_a_baseline_too(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="optimised has another output"):
         baselines(model, test, examples=train, optimised=ECHO)
     model.task = other
-    with pytest.raises(ConfigError, match="would add to the 1 examples that the task has"):
+    with pytest.raises(ConfigError, match="would add to the 1 example that the task has"):
         evaluate(model, test.with_task(other), shots=2, examples=train.with_task(other))
 
 

@@ -210,7 +210,7 @@ class TestRefusals:
         other = ECHO.model_copy(update={"instructions": "Repeat."})
         one = self.report(tmp_path, ECHO, ["a"], ["a"], "one")
         two = self.report(tmp_path, other, ["a"], ["a"], "two")
-        with pytest.raises(ReportError, match="the prompt differs in 1 of 1 rows"):
+        with pytest.raises(ReportError, match="the prompt differs in 1 of 1 row"):
             compare(one, two)
 
     def test_other_outputs(self, tmp_path: Path) -> None:

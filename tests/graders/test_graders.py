@@ -450,7 +450,7 @@ def test_answers_are_graded_without_a_model() -> None:
     grades = ft.grade(ft.StringCheckGrader(reference="{{item.right}}"), [{"right": "4"}, {"right": "5"}, {}], ["4"] * 3)
     assert (grades.mean, grades.errors) == (pytest.approx(1 / 3), {"invalid_variable_error": 1})
     assert "mean 0.3333 over 3 answers" in str(grades)
-    with pytest.raises(ConfigError, match="2 rows and 1 answers"):
+    with pytest.raises(ConfigError, match="2 rows and 1 answer"):
         ft.grade(ft.StringCheckGrader(reference="x"), [{}, {}], ["4"])
 
 

@@ -128,7 +128,7 @@ def test_rows_without_an_answer_stop_the_freeze_and_are_asked_again(account: Acc
     account.failing = {7}
     done = migrate(account.job, "--to", LUNA, "--margin", "0.1", "--yes", folder=folder)
     assert done.exit_code == 1
-    assert "freeze the old model's answers: 1 of 40 rows have no answer" in done.stderr
+    assert "freeze the old model's answers: 1 of 40 rows has no answer" in done.stderr
     assert "this prompt is not allowed" in done.stderr
     assert account.of("gpt-6-luna") == {}
     account.failing = set()

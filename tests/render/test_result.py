@@ -21,7 +21,7 @@ def test_text_of_a_model_cannot_become_markup_in_a_notebook() -> None:
 def test_a_plan_says_in_a_line_where_it_fits() -> None:
     rows = ft.Dataset.from_rows([{"note": "a", "answer": "b"}], ft.Task(input="{note}"), target="answer")
     plan = ft.plan(ft.SFT(), rows, "local:./nowhere", lint=False)
-    assert repr(plan) == "<Plan: 1 rows; local:./nowhere does not fit>"
+    assert repr(plan) == "<Plan: 1 row; local:./nowhere does not fit>"
     assert "there is no" in plan._repr_html_() or "no folder" in plan._repr_html_()
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ftkit.counts import counted
 from ftkit.errors import ConfigError
 from ftkit.store import Store
 from ftkit.store.run_lock import STARTING, WORKER, RunLock, is_locked
@@ -71,7 +72,7 @@ def wait_for_device(
             return lock
         if not announced:
             announced = True
-            runs = "1 run" if max_parallel == 1 else f"{max_parallel} runs"
+            runs = "1 run" if max_parallel == 1 else f"{counted(max_parallel, 'run')}"
             behind = f"; queued before it: {', '.join(ahead)}" if ahead else ""
             on_wait(f"waiting for its turn: {runs} at once on a device ({_VARIABLE}){behind}")
         time.sleep(_POLL_S)

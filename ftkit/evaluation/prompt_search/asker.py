@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
+from ftkit.counts import counted, verb
 from ftkit.data import Row
 from ftkit.errors import ModelError, RefusedError
 from ftkit.evaluation.metrics import RowMetric
@@ -84,8 +85,8 @@ class Asker:
         most = who.most(len(missing), who.tokens(missing)) if missing else 0.0
         if missing and not self._spending.allows(most):
             raise RefusedError(
-                f"{len(missing)} requests to {who.model.name} could cost {usd_text(most)}, which is more than is left "
-                "of max_cost",
+                f"{counted(len(missing), 'request')} to {who.model.name} could cost {usd_text(most)}, which is more "
+                "than is left of max_cost",
                 fields=("max_cost",),
             )
         answers = send_requests(
@@ -96,8 +97,9 @@ class Asker:
         if passing or all(answer.finish_reason == "error" for answer in answers):
             failed = passing or answers
             raise ModelError(
-                f"{len(failed)} of {len(answers)} requests to {who.model.name} have no answer: {failed[0].error}. The "
-                "answers so far are kept; run the same again to go on"
+                f"{len(failed)} of {counted(len(answers), 'request')} to {who.model.name} "
+                f"{verb(len(failed), 'has', 'have')} no answer: "
+                f"{failed[0].error}. The answers so far are kept; run the same again to go on"
             )
         in_order = [answers[position[key]] for key in keys]
         for index, answer in enumerate(in_order):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ftkit.arguments import check_amount, check_kind, explain_calls
 from ftkit.backends import Request, Sampling
+from ftkit.counts import counted
 from ftkit.data import Dataset, Row, check_dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, RefusedError
@@ -251,7 +252,7 @@ class _Search:
     ) -> list[Report]:
         """The reports of prompts on the rows that were held out; none if answers cost more than they could."""
         prompts = self.prompts
-        self.say(f"measuring on {len(self.parts.held_out_rows)} rows held out")
+        self.say(f"measuring on {counted(len(self.parts.held_out_rows), 'row')} held out")
         reports = []
         try:
             for one, label in zip(tasks, ("prompt at the start", "optimised prompt"), strict=False):
@@ -300,7 +301,7 @@ class _Search:
         paid = f"; {usd_text(self.spending.usd)} so far" if self.spending.paid else ""
         for number in range(self.announced, len(self.candidates)):
             score = self.candidates[number][2]
-            self.say(f"prompt {number}: {score:.3g} on {len(self.parts.choosing_rows)} rows{paid}")
+            self.say(f"prompt {number}: {score:.3g} on {counted(len(self.parts.choosing_rows), 'row')}{paid}")
         self.announced = len(self.candidates)
         if self.bar is not None:
             self.bar.update(completed=self.made, detail=usd_text(self.spending.usd) if self.spending.paid else "")

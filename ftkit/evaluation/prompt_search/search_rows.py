@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from ftkit.counts import counted
 from ftkit.data import Dataset, Row
 from ftkit.errors import ConfigError
 from ftkit.results.json_values import canonical, plain
@@ -56,7 +57,8 @@ class SearchRows:
         """
         if len(data) < _LEAST:
             raise ConfigError(
-                f"there are {len(data)} rows, and the three parts of a search for a prompt need at least {_LEAST}"
+                f"there are {counted(len(data), 'row')}, and the three parts of a search for a prompt need at least "
+                f"{_LEAST}"
             )
         third = len(data) // 3
         # Without groups, rows that ask the same stay in one part: the answer to one is the answer to the other.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ftkit.backends import Answer, Request, Sampling
 from ftkit.backends.hosted.request_plan import reasoning_limit
 from ftkit.catalog import InferencePrice, load_catalog
+from ftkit.counts import counted
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, RefusedError
 from ftkit.evaluation.cost_estimate import as_catalog_price, backend_price, catalog_name, token_counter
@@ -181,7 +182,7 @@ class Spending:
         if self.max_cost is None:
             raise RefusedError(
                 ErrorText(
-                    f"the search can cost up to {usd_text(all_rounds)} in {rounds} rounds, and at least "
+                    f"the search can cost up to {usd_text(all_rounds)} in {counted(rounds, 'round')}, and at least "
                     f"{usd_text(least)} is needed; nothing was asked yet. Say how much it may cost with ",
                     Argument("max_cost", "USD", text="max_cost=…"),
                 ),

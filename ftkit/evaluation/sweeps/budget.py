@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ftkit.backends import Backend
+from ftkit.counts import counted
 from ftkit.data import Dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import RefusedError
@@ -56,11 +57,11 @@ def trial_cost(
     answers = quote.usd_per_1000_predictions
     if quote.training_usd is None:
         return TrialCost(label, None, quote.estimated_by_host, quote.unlisted or "no price is known")
-    tokens = f"{count_text(quote.tokens_per_epoch)} tokens × {quote.epochs} epochs"
+    tokens = f"{count_text(quote.tokens_per_epoch)} tokens × {counted(quote.epochs, 'epoch')}"
     if answers is None:
         return TrialCost(label, None, False, f"training {usd_text(quote.training_usd)}, answers without a known price")
     usd = quote.training_usd + answers * len(test) / 1000
-    return TrialCost(label, usd, False, f"{tokens}, and {count_text(len(test))} answers")
+    return TrialCost(label, usd, False, f"{tokens}, and {counted(len(test), 'answer')}")
 
 
 def check_budget(costs: Sequence[TrialCost], *, spent_usd: float, max_cost: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ftkit.arguments import check_amount, check_kind, explain_calls
 from ftkit.backends import Backend, backend_of
+from ftkit.counts import counted
 from ftkit.data import Dataset, check_dataset
 from ftkit.errors import ConfigError, DataError, FtkitError, RunError, RunNotFoundError
 from ftkit.evaluation.answer_journal import answers_kept
@@ -119,7 +120,7 @@ def sweep(
         work = _Sweep(folder, places, data, validation, test, tuple(trackers), options)
         work.check(lint=lint, max_cost=max_cost)
         with ProgressBar(f"sweep {folder.name}", len(folder.state.trials), enabled=progress, transient=False) as bar:
-            bar.print(f"sweep {folder.name}: {len(folder.state.trials)} trials")
+            bar.print(f"sweep {folder.name}: {counted(len(folder.state.trials), 'trial')}")
             try:
                 work.run(bar)
             except KeyboardInterrupt:

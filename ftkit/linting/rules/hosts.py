@@ -9,13 +9,13 @@ from typing_extensions import override
 
 from ftkit.catalog import HostedModel, Limits, days_until, load_catalog
 from ftkit.catalog.facts import Method
+from ftkit.counts import counted
 from ftkit.data.row_reader import RowKind
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding
 from ftkit.linting.row_view import RowView
 from ftkit.linting.rule import CorpusRule, RowRule, Rule
-from ftkit.results.number_format import counted
 
 _METHODS: dict[RowKind, Method] = {
     "demonstrations": "sft",

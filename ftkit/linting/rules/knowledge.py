@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.data.formats import text_content
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
@@ -85,8 +86,8 @@ class FactsNotInInput(VariantRule):
             own = [fact for fact in facts if fact[-1].isdigit() or str(text_hash(fact) % _BUCKETS) not in frequent]
             examples.append(f'"{(own or facts)[0]}"')
         yield RuleFinding(
-            f"{percent(len(absent) / total)} of the answers ({len(absent):,} rows) contain a number or a name that is "
-            f"not in their input, or is derived from it, e.g. {'; '.join(examples)}",
+            f"{percent(len(absent) / total)} of the answers ({counted(len(absent), 'row')}) contain a number or a "
+            f"name that is not in their input, or is derived from it, e.g. {'; '.join(examples)}",
             others=tuple(sorted(absent)[:3]),
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding
@@ -172,7 +173,9 @@ class MisplacedValue(VariantRule):
                 continue
             for variant in list(variants)[1:]:
                 for row in dict.fromkeys(counter.rows(key, variant)):
-                    finding = RuleFinding(f'"{key}" is {usual} in {count:,} of {total:,} rows', variant, row=row)
+                    finding = RuleFinding(
+                        f'"{key}" is {usual} in {count:,} of {counted(total, "row")}', variant, row=row
+                    )
                     suspects.setdefault(row, []).append((usual, finding))
         for view in corpus.views(suspects):
             for usual, finding in suspects[view.number]:
@@ -222,7 +225,7 @@ class ClassImbalance(VariantRule):
             total, (most, many) = sum(variants.values()), next(iter(variants.items()))
             least, few = list(variants.items())[-1]
             if len(variants) > 1 and (many >= 20 * few or many >= 0.9 * total):
-                yield RuleFinding(f"{most!r} has {many:,} of {total:,} rows, {least!r} has {few:,}")
+                yield RuleFinding(f"{most!r} has {many:,} of {counted(total, 'row')}, {least!r} has {few:,}")
 
 
 class SmallClass(VariantRule):
@@ -253,7 +256,7 @@ class SmallClass(VariantRule):
             count = variants.get(label, 0)
             if count < 5:
                 rows = counter.rows("classes", label) if count else None
-                what = "no row" if not count else "1 row" if count == 1 else f"{count} rows"
+                what = "no row" if not count else "1 row" if count == 1 else f"{counted(count, 'row')}"
                 yield RuleFinding(f"the class {label!r} has {what}", row=rows[0] if rows else None)
 
 
@@ -371,7 +374,7 @@ def _dense_probabilities(
         used = train
         if len(train) > max_rows:
             used = _sample_of_each_class(train, labels, max_rows)
-            left_out.append(f"trained on {len(used):,} of {len(train):,} rows")
+            left_out.append(f"trained on {len(used):,} of {counted(len(train), 'row')}")
         seconds = _SECONDS / 5 if budget.seconds is None else max(0.5, budget.left_s / (5 - fold))
         classifier = SoftmaxRegression(10.0, seconds).fit(dense[used], own[used], len(classes))
         if not classifier.converged:

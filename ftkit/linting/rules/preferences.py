@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding
@@ -84,7 +85,7 @@ class LengthBias(_PreferenceRule, VariantRule):
             if total >= 20 and count >= 0.8 * total:
                 share = percent(count / total)
                 yield RuleFinding(
-                    f"the chosen answer is the {usual} one in {share} of {total:,} pairs that differ in length"
+                    f"the chosen answer is the {usual} one in {share} of {counted(total, 'pair')} that differ in length"
                 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.data.column_value import find_column_value
 from ftkit.data.formats import detected_formats, text_content
 from ftkit.errors import DataProblem
@@ -235,5 +236,5 @@ class UnreadColumn(VariantRule):
     def check_counts(self, counter: VariantCounter, corpus: Corpus) -> Iterator[RuleFinding]:
         for name, variants in counter:
             rows = sum(variants.values())
-            message = f"the column {name:.60} holds something in {rows:,} rows, and nothing reads it"
+            message = f"the column {name:.60} holds something in {counted(rows, 'row')}, and nothing reads it"
             yield RuleFinding(message, f"{name:.60}")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from typing_extensions import override
 
+from ftkit.counts import counted
 from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding
 from ftkit.linting.rule import CorpusRule
-from ftkit.results.number_format import counted
 
 _USUAL_EPOCHS = ((100, 10), (1_000, 5), (10_000, 3), (None, 2))
 """Number of rows below which so many epochs are usual at most. ftkit's own, generous choice."""
@@ -80,4 +80,4 @@ class TooManyEpochs(CorpusRule):
         rows = int(corpus.readable[corpus.training].sum())
         usual = next(maximum for limit, maximum in _USUAL_EPOCHS if limit is None or rows < limit)
         if epochs > usual:
-            yield RuleFinding(f"{epochs:g} epochs over {rows:,} rows; up to {usual} are usual for that number")
+            yield RuleFinding(f"{epochs:g} epochs over {counted(rows, 'row')}; up to {usual} are usual for that number")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ftkit.counts import counted
 from ftkit.modeling.model_shape import ModelShape
 from ftkit.recipe import Recipe
 from ftkit.results.plan import Estimate
@@ -33,7 +34,7 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
     """
     notes = []
     if work.sampled_rows < work.rows:
-        notes.append(f"tokens counted on {work.sampled_rows:,} of {work.rows:,} rows")
+        notes.append(f"tokens counted on {work.sampled_rows:,} of {counted(work.rows, 'row')}")
     speed = target.speed(compute_precision(recipe), (*shape.linears, shape.head))
     if speed.basis == "data sheet":
         notes.append(f"seconds are based on the data sheet of the {target.name} and assumed shares of its speed")
