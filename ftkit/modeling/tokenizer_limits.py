@@ -20,6 +20,8 @@ __all__ = ["check_tokenizer"]
 _MAX_GROWTH = 256
 """How many characters, or copies, may be made of one. Unicode's own normalisation makes up to 18."""
 _MAX_STEPS = 256
+_MAX_ADDED = 100_000
+"""Added tokens. A model of speech has one for each of its 30,000 sounds."""
 _MAX_WORD = 10_000
 """Characters of a word that WordPiece searches for pieces, in time that grows with their square. 100 is usual."""
 _MAX_PATTERN = 20_000
@@ -43,6 +45,11 @@ def check_tokenizer(tokenizer: Any, what: str) -> None:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return
+    added = len(backend.get_added_tokens_decoder())
+    if added > _MAX_ADDED:
+        raise ModelError(
+            f"{what} has {added:,} added tokens, for all of which texts are searched; more than {_MAX_ADDED:,}"
+        )
     longest = getattr(backend.model, "max_input_chars_per_word", None)
     if isinstance(longest, int) and longest > _MAX_WORD:
         raise ModelError(f"{what}: max_input_chars_per_word is {longest:,}, more than {_MAX_WORD:,}")

@@ -75,6 +75,13 @@ def test_words_of_any_length_are_refused(own):
         check_tokenizer(own, "it")
 
 
+def test_more_added_tokens_than_any_model_has_are_refused(own, monkeypatch):
+    check_tokenizer(own, "it")
+    monkeypatch.setattr("ftkit.modeling.tokenizer_limits._MAX_ADDED", 2)
+    with pytest.raises(ModelError, match="added tokens"):
+        check_tokenizer(own, "it")
+
+
 def test_a_library_that_gives_up_is_an_error(own):
     own.backend_tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("(?:a|aa)+$"), "isolated")
     with pytest.raises(ModelError, match="cannot encode a text of 61 characters"):

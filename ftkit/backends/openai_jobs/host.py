@@ -55,6 +55,8 @@ _STATES: dict[str, RunState] = {
 }
 _FAILED_FILE_STATUSES = {"error", "failed", "deleted", "expired"}
 _MAX_RESULT_FILES = 100
+_MAX_CHECKPOINTS = 1_000
+"""The last ones are kept in the run's record, which every list of runs reads."""
 _PART_BYTES = 64_000_000
 _SHORT_TIMEOUT_S = 10.0
 
@@ -217,7 +219,8 @@ class OpenAIHost(Host):
             for checkpoint in self.checkpoints(job_id)
             if checkpoint.get("fine_tuned_model_checkpoint")
         ]
-        return JobResults(events, sorted(checkpoints, key=lambda checkpoint: checkpoint["step"] or 0))
+        in_order = sorted(checkpoints, key=lambda checkpoint: checkpoint["step"] or 0)
+        return JobResults(events, in_order[-_MAX_CHECKPOINTS:])
 
     def checkpoints(self, job_id: str) -> list[dict[str, Any]]:
         """List the checkpoints of a job.
