@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import gzip
 import json
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from ftkit.server import lazy_chat
 from ftkit.server.app import create_app
+from ftkit.server.chat.connection import unless_disconnected
+from ftkit.server.errors import ApiError
 from ftkit.server.files.file_table import FileTable
 from ftkit.server.files.uploads import UploadTable
 from ftkit.server.settings import Settings
@@ -220,3 +226,29 @@ def test_collections_leave_out_what_lives_as_long_as_the_process() -> None:
         assert time.thread_time() - began < 0.1
     finally:
         gc.unfreeze()
+
+
+def test_a_refused_request_leaves_nothing_to_be_collected() -> None:
+    class Body:
+        pass
+
+    async def respond() -> weakref.ref[Body]:
+        body = Body()
+        kept = weakref.ref(body)
+
+        async def refuse(held: Body) -> None:
+            raise ApiError(400, "no")
+
+        with contextlib.suppress(ApiError):
+            await unless_disconnected(Request({"type": "http"}, receive), refuse(body))
+        return kept
+
+    async def receive() -> dict[str, str]:
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    gc.disable()
+    try:
+        assert asyncio.run(respond())() is None
+    finally:
+        gc.enable()

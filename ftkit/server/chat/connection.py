@@ -58,6 +58,9 @@ async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) ->
         if not task.done():
             task.cancel()
             await asyncio.wait({task})
+        # The trace of an error has this frame. With the task, which has the error, in it, the body of every refused
+        # request would stay in memory until the next collection.
+        del task, watcher
 
 
 async def _disconnected(request: Request) -> None:
