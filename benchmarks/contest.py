@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contest_figures import clock, figures
+from contest_figures import clock, figures, spent
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -38,15 +38,17 @@ class Contender:
 
     Attributes:
         name: as the table shows it.
-        side: ``"ftkit"`` or ``"trl"``.
+        side: ``"ftkit"``, ``"trl"`` or ``"unsloth"``.
         settings: changes to the recipe (ftkit) or to the trainer's config (TRL, see ``trl_side.py``).
         same_batches: whether its batches are ftkit's, so that its losses must be too.
+        python: the Python that runs it.
     """
 
     name: str
     side: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     same_batches: bool = True
+    python: str = sys.executable
 
 
 @dataclass(frozen=True)
@@ -92,20 +94,22 @@ def with_ftkit(folder: Path, settings: dict[str, Any]) -> str:
     times: dict[str, tuple[float, float]] = {}
     losses: list[float] = []
     lengths: list[float] = []
-    steps: list[float] = []
+    steps: list[tuple[float, float]] = []
     scores: list[tuple[int, float]] = []
 
     def emit(kind: str, event: dict[str, Any]) -> None:
         if kind == "warning":
             print(event["message"], file=sys.stderr)
         if kind == "log" and event["message"] == "training":
-            times["began"] = clock()
+            times["began"] = times["step"] = clock()
         if kind == "validation" and recipe.eval_metric is not None:
             scores.append((event["step"], event[recipe.eval_metric]))
+            times["step"] = clock()
         if kind == "step":
             times["ended"] = clock()
+            steps.append(spent(times["step"], times["ended"]))
+            times["step"] = times["ended"]
             losses.append(event["loss"])
-            steps.append(event["seconds"])
             if "completion_length" in event:
                 lengths.append(event["completion_length"])
 
@@ -151,7 +155,7 @@ def prepare(contest: Contest, folder: Path) -> dict[str, int]:
 
 def run(contender: Contender, folder: Path) -> dict[str, Any]:
     """One run of a contender; on failure its last words under ``"failed"``."""
-    command = [sys.executable, __file__, "--side", contender.side, "--folder", str(folder)]
+    command = [contender.python, __file__, "--side", contender.side, "--folder", str(folder)]
     command += ["--settings", json.dumps(dict(contender.settings))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -250,12 +254,16 @@ def chosen_threads(chosen: argparse.Namespace) -> None:
 def main() -> None:
     """One contender's process."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--side", choices=["ftkit", "trl"], required=True)
+    parser.add_argument("--side", choices=["ftkit", "trl", "unsloth"], required=True)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--settings", type=json.loads, required=True)
     given = parser.parse_args()
     if given.side == "ftkit":
         print(with_ftkit(given.folder, given.settings))
+    elif given.side == "unsloth":
+        from unsloth_side import with_unsloth
+
+        print(with_unsloth(given.folder, given.settings))
     else:
         from trl_side import with_trl
 

@@ -1,6 +1,6 @@
 """Seconds of training until a model is good enough: ftkit beside TRL, with three seeds.
 
-    python benchmarks/time_to_quality.py [--score 0.8] [--seeds 3] [--every 6] [--epochs 3] [--threads 1]
+    python benchmarks/time_to_quality.py [--score 0.8] [--seeds 3] [--every 6] [--epochs 3] [--unsloth PYTHON]
 
 The task is ``examples/triage``: messages to a support desk, one of six labels. All sides train the same adapter on the
 same batches at the same learning rate. Every few steps the model is scored on 65 messages that no side trains on, by
@@ -8,16 +8,17 @@ ftkit's engine: ftkit's models during its run, TRL's from the checkpoints that i
 alone, not the scoring and saving. A side that computes padding, or a shared prompt anew for every row, needs more
 seconds for the same model; settings of the batch cannot hide it, because only the score ends the count.
 
-``not reached`` says that no scored model of the run was good enough.
+``--unsloth`` names the Python of an environment with ``unsloth==2026.10.9``, ``transformers<=5.17`` and
+``trl<=1.15``, which is not ftkit's. ``not reached`` says that no scored model of the run was good enough.
 """
 
 from __future__ import annotations
 
+import shutil
 import statistics
 import sys
 import tempfile
 from collections.abc import Mapping
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,14 +32,16 @@ Queue = Literal["billing", "bug", "how_to", "cancellation", "lost_property", "pr
 ONE_ROW = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": BATCH}
 
 
-def contenders(every: int) -> tuple[Contender, ...]:
-    """The sides: TRL with its best setting on a CPU, one row a pass, also compiled, and with its default."""
+def contenders(every: int, unsloth: str | None) -> tuple[Contender, ...]:
+    """The sides: TRL with its best setting on a CPU, one row a pass, also compiled, and with its default; Unsloth."""
     saved = {"save_strategy": "steps", "save_steps": every}
+    others = [Contender("Unsloth, 1 row a pass", "unsloth", {**ONE_ROW, **saved}, python=unsloth)] if unsloth else []
     return (
         Contender("ftkit", "ftkit"),
         Contender("TRL, 1 row a pass", "trl", {**ONE_ROW, **saved}),
         Contender(f"TRL, {BATCH} rows a pass", "trl", saved),
         Contender("TRL, 1 row a pass, torch_compile", "trl", {**ONE_ROW, **saved, "torch_compile": True}),
+        *others,
     )
 
 
@@ -64,7 +67,7 @@ def contest(chosen: Any, seed: int) -> Contest:
         eval_steps=chosen.every,
         eval_max_output_tokens=8,
     )
-    return Contest(task, rows, {"target": "label"}, recipe, contenders(chosen.every), held_out)
+    return Contest(task, rows, {"target": "label"}, recipe, contenders(chosen.every, chosen.unsloth), held_out)
 
 
 def scores_of_checkpoints(folder: Path, stated: Contest) -> list[tuple[int, float]]:
@@ -83,10 +86,13 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def seconds_until(wanted: float, figures: Mapping[str, Any]) -> float | None:
-    """Seconds of the steps up to the first model that is good enough; None if there is none."""
-    spent = [0.0, *accumulate(figures["steps"])]
-    return next((spent[step] for step, score in figures["scores"] if step and score >= wanted), None)
+def seconds_until(wanted: float, figures: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Seconds of the steps up to the first model that is good enough, by the wall and of processor time."""
+    reached = next((step for step, score in figures["scores"] if step and score >= wanted), None)
+    if reached is None:
+        return None
+    wall, processor = zip(*figures["steps"][:reached], strict=True)
+    return sum(wall), sum(processor)
 
 
 def main() -> None:
@@ -95,9 +101,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--every", type=int, default=6, help="steps between scored models")
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--unsloth", help="the Python of an environment with Unsloth; without it Unsloth is left out")
     chosen = parser.parse_args()
     chosen_threads(chosen)
-    reached: dict[str, list[float | None]] = {one.name: [] for one in contenders(chosen.every)}
+    reached: dict[str, list[tuple[float, float] | None]] = {
+        one.name: [] for one in contenders(chosen.every, chosen.unsloth)
+    }
     for seed in range(chosen.seeds):
         stated = contest(chosen, seed)
         with tempfile.TemporaryDirectory() as name:
@@ -106,11 +115,12 @@ def main() -> None:
             if not seed:
                 print(about(stated, told, 1), flush=True)
             for contender in stated.contenders:
+                shutil.rmtree(folder / "trl", ignore_errors=True)  # checkpoints of the side before
                 figures = run(contender, folder)
                 if "failed" in figures:
                     print(f"  {contender.name}: failed: {figures['failed'][:150]}", file=sys.stderr, flush=True)
                     continue
-                if contender.side == "trl":
+                if contender.side != "ftkit":
                     figures["scores"] = scores_of_checkpoints(folder / "trl", stated)
                 reached[contender.name].append(seconds_until(chosen.score, figures))
                 curve = ", ".join(f"{step}: {score:.2f}" for step, score in figures["scores"])
@@ -118,18 +128,19 @@ def main() -> None:
     show(reached, chosen.score)
 
 
-def show(reached: Mapping[str, list[float | None]], wanted: float) -> None:
-    """Print seconds by seed, their mean, and how many times as long a side takes as the first one."""
+def show(reached: Mapping[str, list[tuple[float, float] | None]], wanted: float) -> None:
+    """Print seconds by seed, and how many times as long a side takes on average as the first one."""
     width = max(map(len, reached)) + 2
-    print(f"seconds of training until an accuracy of {wanted:g}, by seed")
-    first: float | None = None
-    for name, seconds in reached.items():
-        shown = "".join(f"{'not reached':>13}" if each is None else f"{each:13.1f}" for each in seconds)
-        known = [each for each in seconds if each is not None]
-        mean = statistics.mean(known) if known and len(known) == len(seconds) else None
-        first = first or mean
-        ratio = f"{mean / first:7.1f}x" if mean is not None and first is not None else ""
-        print(f"{name:{width}}{shown}{ratio}")
+    for at, clock in enumerate(("by the wall", "of processor time")):
+        print(f"seconds {clock} until an accuracy of {wanted:g}, by seed")
+        first: float | None = None
+        for name, pairs in reached.items():
+            seconds = [pair[at] for pair in pairs if pair is not None]
+            shown = "".join(f"{'not reached' if pair is None else format(pair[at], '.1f'):>13}" for pair in pairs)
+            mean = statistics.mean(seconds) if seconds and len(seconds) == len(pairs) else None
+            first = first or mean
+            ratio = "" if mean is None or first is None else f"{mean / first:7.1f}x"
+            print(f"{name:{width}}{shown}{ratio}")
 
 
 if __name__ == "__main__":

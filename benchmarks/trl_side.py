@@ -14,7 +14,7 @@ from typing import Any
 import datasets
 import torch
 import transformers
-from contest_figures import clock, figures
+from contest_figures import clock, figures, spent
 from peft import LoraConfig
 from rewarding import letters
 from transformers import (
@@ -35,7 +35,7 @@ class Stopwatch(TrainerCallback):
     """When training began, when its last step was done, and how long each step took, without what is saved after it."""
 
     def __init__(self) -> None:
-        self.steps: list[float] = []
+        self.steps: list[tuple[float, float]] = []
 
     def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
         self.began = clock()
@@ -45,7 +45,7 @@ class Stopwatch(TrainerCallback):
 
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         self.ended = clock()
-        self.steps.append(self.ended[0] - self.step_began[0])
+        self.steps.append(spent(self.step_began, self.ended))
 
 
 def with_trl(folder: Path, settings: dict[str, Any]) -> str:
@@ -62,17 +62,20 @@ def with_trl(folder: Path, settings: dict[str, Any]) -> str:
 
 
 def sft(job: dict[str, Any], tokens: list[Any], settings: dict[str, Any], watch: Stopwatch, folder: Path) -> SFTTrainer:
-    rows = datasets.Dataset.from_dict(
-        {
-            "input_ids": [ids for [(ids, _)] in tokens],
-            "labels": [[t if asked else -100 for t, asked in zip(*row, strict=True)] for [row] in tokens],
-        }
-    )
+    rows = datasets.Dataset.from_dict(rows_of(tokens))
     config = SFTConfig(**{**plain(job["recipe"], folder), "max_length": None, **settings})
     return SFTTrainer(
         model(job), config, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(job["folder"]),
         peft_config=adapter(job["recipe"]["adapter"]), callbacks=[watch],
     )  # fmt: skip
+
+
+def rows_of(tokens: list[Any]) -> dict[str, list[list[int]]]:
+    """Token ids and labels, in the order of training."""
+    return {
+        "input_ids": [ids for [(ids, _)] in tokens],
+        "labels": [[t if asked else -100 for t, asked in zip(*row, strict=True)] for [row] in tokens],
+    }
 
 
 def dpo(job: dict[str, Any], tokens: list[Any], settings: dict[str, Any], watch: Stopwatch, folder: Path) -> DPOTrainer:
