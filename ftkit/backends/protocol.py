@@ -52,7 +52,8 @@ class Backend(Protocol):
 
     A backend may also have ``scores(conversations)`` (reward models), ``embeddings(texts)``, ``close()``, which frees
     what the model holds until it is asked again, ``download(record, folder)``, which fetches the model of a run, and
-    ``delete_run(record)``, which deletes what it keeps of a run elsewhere.
+    ``delete_run(record)``, which deletes what it keeps of a run elsewhere. Only a backend that charges for training has
+    ``quote(recipe, data, validation)``; where there is none, runs are resumed freely and wait for their turn.
     """
 
     name: str

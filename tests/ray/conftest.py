@@ -41,7 +41,10 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     start = [str(bin_ / "ray"), "start", "--head", "--num-cpus=5", "--num-gpus=0", "--disable-usage-stats"]
     start += [f"--port={port}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
     start += [f"--temp-dir={folder}", "--object-store-memory=100000000", "--block"]
-    process = subprocess.Popen(start, env=environment, start_new_session=True)
+    other = tmp_path_factory.mktemp("head")
+    (other / "ftkit").mkdir()
+    (other / "ftkit" / "__init__.py").write_text("raise ImportError('not the ftkit that was sent')")
+    process = subprocess.Popen(start, env=environment, start_new_session=True, cwd=other)
     url = f"http://127.0.0.1:{dashboard}"
     try:
         from tests.runs.test_runs import until

@@ -101,10 +101,11 @@ def test_a_reward_model_and_reinforcement_train_there(
     turns = [{"role": "user", "content": "1?"}, {"role": "assistant", "content": "yes"}]
     assert scorer.score(turns) == pytest.approx(here.score(turns), abs=1e-5)
 
-    grader = ft.StringCheckGrader(name="same", input="{{sample.output_text}}", reference="1", operation="ilike")
-    recipe = ft.RFT(
-        grader=grader, epochs=1, batch_size=4, num_generations=2, max_output_tokens=4, adapter=ft.LoRA(rank=2)
+    grader = ft.TextSimilarityGrader(
+        name="near", input="{{sample.output_text}}", reference="{{item.a}}", evaluation_metric="fuzzy_match"
     )
+    sampled = {"num_generations": 2, "max_output_tokens": 4, "probe_prompts": 0}
+    recipe = ft.RFT(grader=grader, epochs=1, batch_size=4, adapter=ft.LoRA(rank=2), **sampled)
     data = ft.Dataset.from_rows(ROWS[:8], TASK, target="a")
     rewarded = ft.train(recipe, data, backend=backend, lint=False).wait(timeout_s=250)
     assert rewarded.metrics

@@ -18,6 +18,7 @@ from queue import Queue, SimpleQueue
 from typing import Any
 
 from ftkit.backends.ray.cluster import Cluster, missing_resources
+from ftkit.backends.ray.driver import connect
 from ftkit.backends.ray.json_lines import JsonLines
 from ftkit.backends.ray.replicas import CALLS_FILE, REPLIES_FILE
 from ftkit.backends.remote import model_calls
@@ -145,9 +146,8 @@ def main(folder: str, home: str, replicas: str, cpus: str, gpus: str) -> None:
         cpus: CPUs of each.
         gpus: GPUs of each.
     """
-    ray = require("ray", extra="ray", needed_for="answers on a Ray cluster")
     refusals = require("ray.exceptions", extra="ray", needed_for="answers on a Ray cluster")
-    ray.init(ignore_reinit_error=True)
+    ray = connect()
     each = Cluster(cpus_per_worker=float(cpus), gpus_per_worker=int(gpus)).resources()
     missing = missing_resources(int(replicas), each, ray.cluster_resources())
     if missing is not None:

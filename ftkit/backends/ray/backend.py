@@ -288,7 +288,8 @@ class Ray(Backend):
         if "key" in record.handle:
             handle = RunHandle.model_validate(record.handle)
             delete_job(record.id, handle)
-            shutil.rmtree(RunFolder(handle.storage, record.id).path, ignore_errors=True)
+            for folder in (RunFolder(handle.storage, record.id).path, Path(handle.storage) / "ray" / record.id):
+                shutil.rmtree(folder, ignore_errors=True)
 
     @override
     def tuned_model(self, record: RunRecord, store: Store) -> str:

@@ -10,6 +10,7 @@ import sys
 import traceback
 
 from ftkit.backends.ray.cluster import Cluster, missing_resources
+from ftkit.backends.ray.driver import connect
 from ftkit.backends.ray.run_folder import RunFolder
 from ftkit.backends.ray.worker import train_worker
 from ftkit.extras import require
@@ -30,14 +31,12 @@ def main(storage: str, run_id: str) -> int:
     Returns:
         The exit status: 0 unless the run failed.
     """
-    ray = require("ray", extra="ray", needed_for="training on a Ray cluster")
     ray_train = require("ray.train", extra="ray", needed_for="training on a Ray cluster")
     ray_torch = require("ray.train.torch", extra="ray", needed_for="training on a Ray cluster")
     folder = RunFolder(storage, run_id)
     wanted = Cluster(**folder.job()["cluster"])
     gpu, each = bool(wanted.gpus_per_worker), wanted.resources()
-    ray.init(ignore_reinit_error=True)
-    missing = missing_resources(wanted.workers, each, ray.cluster_resources())
+    missing = missing_resources(wanted.workers, each, connect().cluster_resources())
     if missing is not None:
         waits = "it waits until nodes are added; cancel it, or start it with fewer workers"
         folder.append("warning", {"message": f"the run needs {missing}: {waits}"})
