@@ -6,6 +6,7 @@ side says so or says nothing any more.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -120,7 +121,11 @@ def serve(folder: Path, replicas: list[Any], lost: type[Exception], fetch: Any) 
                         message = f"a replica was lost {_TRIES} times during this call: {' '.join(str(error).split())}"
                         replies.append({"id": number, "error": error_to_wire(ModelError(message[:2000]))})
 
-    threads = [threading.Thread(target=work, args=(replica,), daemon=True) for replica in replicas]
+    def work_while_asked(replica: Any) -> None:
+        with contextlib.suppress(FileNotFoundError):  # the other side has closed, and removed the folder
+            work(replica)
+
+    threads = [threading.Thread(target=work_while_asked, args=(replica,), daemon=True) for replica in replicas]
     for thread in threads:
         thread.start()
     start, heard = 0, time.monotonic()
