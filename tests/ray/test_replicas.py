@@ -155,8 +155,15 @@ def test_a_sweep_goes_to_the_cluster(head: str, tiny_model: str, tmp_path: Path)
     data = ft.Dataset.from_rows(ROWS, TASK, target="a")
     backend = ft.Ray(tiny_model, address=head, workers=1, replicas=1, gpus_per_worker=0, storage=storage)
     recipe = ft.SFT(epochs=1, batch_size=8, precision="fp32", adapter=ft.LoRA(rank=4))
-    rates = [1e-3, 5e-3]
-    overview = ft.sweep(recipe, data, data.take(6), backends=backend, grid={"learning_rate": rates}, progress=False)
+    overview = ft.sweep(
+        recipe,
+        data,
+        data.take(6),
+        backends=backend,
+        grid={"learning_rate": [1e-3, 5e-3]},
+        sampling=ft.Sampling(max_output_tokens=4),
+        progress=False,
+    )
     assert len(overview.standings) == 2
     assert {run.stored_record.backend for run in ft.runs.all()} == {"ray"}
     assert not list((storage / "answering").iterdir())
