@@ -11,6 +11,7 @@ from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation.costs import break_even
 from ftkit.evaluation.missing_answers import missing_reason, verdict_with_missing
 from ftkit.evaluation.paired_difference import metric_changes, paired_statistics
+from ftkit.evaluation.row_dependence import depends_on_rows
 from ftkit.evaluation.statistics import check_confidence
 from ftkit.evaluation.verdict import Evidence, Improvement, floor_reason, rows_needed, sentence, verdict_of
 from ftkit.results.metric_result import Unit
@@ -84,6 +85,8 @@ def compare_rows(
     better_up = change.higher_is_better
     reason = floor_reason(improvement, margin=margin, unit=change.unit, higher_is_better=better_up)
     reason = reason or _constant_reason(pairs, margin)
+    if not reason and verdict == "non-inferior":
+        reason = _ignoring_reason(after, name, pairs, names)
     if reason and verdict == "non-inferior":
         verdict = "inconclusive"
     if verdict == "inconclusive" and counted_wrong != "inconclusive" and not reason:
@@ -133,8 +136,7 @@ def _constant_reason(pairs: Sequence[tuple[RowResult, RowResult]], margin: float
     """
     if margin is None:
         return ""
-    targets = Counter(repr((row.target, row.target_tool_calls)) for row, _ in pairs if row.has_target)
-    if not targets or 2 * targets.most_common(1)[0][1] > targets.total():
+    if _has_majority(pairs):
         return ""
     for side in (0, 1):
         rows = [each for pair in pairs for each in (pair[side], *pair[side].others)]
@@ -146,6 +148,24 @@ def _constant_reason(pairs: Sequence[tuple[RowResult, RowResult]], margin: float
         "There is no evidence: each model gives one and the same answer to all rows, though they want different ones, "
         "so an answer that ignores the row scores as much."
     )
+
+
+def _ignoring_reason(
+    after: Report, metric: str, pairs: Sequence[tuple[RowResult, RowResult]], names: tuple[str, str]
+) -> str:
+    """Explain why a model whose answers do not depend on the rows cannot be called non-inferior to another."""
+    if _has_majority(pairs) or depends_on_rows(after, metric) is not False:
+        return ""
+    return (
+        f"There is no evidence: the answers of {names[1]} score no more on their own rows than on other rows, so "
+        f"{metric} cannot tell it from a model that ignores the row."
+    )
+
+
+def _has_majority(pairs: Sequence[tuple[RowResult, RowResult]]) -> bool:
+    """Whether there are no targets, or more than half of the rows want one and the same answer."""
+    targets = Counter(repr((row.target, row.target_tool_calls)) for row, _ in pairs if row.has_target)
+    return not targets or 2 * targets.most_common(1)[0][1] > targets.total()
 
 
 def check_margin(margin: float | None, unit: Unit) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,29 @@ def test_one_answer_to_all_rows_is_no_evidence_of_equality(tmp_path: Path) -> No
     good = reported(tmp_path, ECHO, wanted, wanted)
     assert compare(good, good, margin=0.05).verdict == "non-inferior"
     assert compare(good, same, margin=0.05).verdict == "worse"
+
+
+def test_answers_that_ignore_the_row_are_no_evidence_of_equality(tmp_path: Path) -> None:
+    draw = Random(3)
+    wanted = [f"Dear customer, parcel number {draw.randrange(10_000)} arrives at your door" for _ in range(90)]
+    good = reported(tmp_path, ECHO, wanted, wanted)
+    shuffled = reported(tmp_path, ECHO, wanted, [*wanted[5:], *wanted[:5]])
+    other = reported(tmp_path, ECHO, wanted, [*wanted[11:], *wanted[:11]])
+    for before, margin in ((shuffled, 0.05), (good, 0.2)):  # 0.2 is more than the numbers make of the texts
+        found = compare(before, other, margin=margin)
+        assert found.verdict != "non-inferior"
+        assert "score no more on their own rows than on other rows" in found.sentence
+    assert compare(good, good, margin=0.05).verdict == "non-inferior"
+    choices = ["urgent", "soon", "later"]
+    targets = [choices[number % 3] for number in range(120)]
+    guesses = [draw.choice(choices) for _ in range(120)]
+    guessed = reported(tmp_path, TRIAGE, targets, guesses)
+    assert compare(guessed, guessed, margin=0.25).verdict == "inconclusive"
+    half = [
+        target if number % 2 else guess for number, (target, guess) in enumerate(zip(targets, guesses, strict=True))
+    ]
+    some = reported(tmp_path, TRIAGE, targets, half)
+    assert compare(some, some, margin=0.25).verdict == "non-inferior"
 
 
 def test_short_targets_are_led_by_exact_match(tmp_path: Path) -> None:

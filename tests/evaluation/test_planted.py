@@ -35,36 +35,53 @@ def measured(model: ft.Model, test: ft.Dataset, train: ft.Dataset | None, base: 
     return ft.evaluate(model, test, sampling=SAMPLING, probes=probes)
 
 
-def test_a_run_that_is_too_hard_is_flagged_and_a_healthy_one_is_not() -> None:
+@pytest.fixture(scope="module")
+def base() -> ft.Model:
+    return ft.Model("local:smollm2-135m", VISIT_TASK)
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[ft.Dataset, ft.Dataset]:
+    """Rows to train on and to test."""
     data = ft.Dataset.load(ROWS, VISIT_TASK, target="record")
     train, test = data.split(test=0.2, group_by="patient_id", seed=7)
-    test = test.take(24)
-    base = ft.Model("local:smollm2-135m", VISIT_TASK)
-    before = measured(base, test, None)
+    return train, test.take(16)
 
-    few = train.take(12)
-    hard = ft.SFT(epochs=20, batch_size=4, learning_rate=3e-3, adapter=ft.LoRA(rank=32))
-    ruined = measured(ft.train(hard, few, backend="local:smollm2-135m").wait().model, test, few, base)
-    found = ft.compare(before, ruined).forgetting
+
+@pytest.fixture(scope="module")
+def before(base: ft.Model, rows: tuple[ft.Dataset, ft.Dataset]) -> ft.Report:
+    return measured(base, rows[1], None)
+
+
+def test_a_run_that_is_too_hard_is_flagged(
+    base: ft.Model, rows: tuple[ft.Dataset, ft.Dataset], before: ft.Report
+) -> None:
+    few = rows[0].take(12)
+    hard = ft.SFT(epochs=10, batch_size=4, learning_rate=3e-3, adapter=ft.LoRA(rank=32))
+    report = measured(ft.train(hard, few, backend="local:smollm2-135m").wait().model, rows[1], few, base)
+    found = ft.compare(before, report).forgetting
     assert found is not None
     assert found.flags, found.lines
-    assert ruined.probes is not None
-    assert ruined.probes.overfitting is not None
-    assert ruined.probes.overfitting.gap is not None
-    assert ruined.probes.overfitting.gap.flagged, ruined.probes.overfitting.lines
+    assert report.probes is not None
+    assert report.probes.overfitting is not None
+    assert report.probes.overfitting.gap is not None
+    assert report.probes.overfitting.gap.flagged, report.probes.overfitting.lines
+    assert report.probes.drift is not None
+    assert report.probes.drift.mean_kl > 0.5, report.probes.drift
 
+
+def test_a_healthy_run_is_not_flagged(base: ft.Model, rows: tuple[ft.Dataset, ft.Dataset], before: ft.Report) -> None:
+    some = rows[0].take(160)
     mild = ft.SFT(epochs=1, batch_size=8, learning_rate=2e-4, adapter=ft.LoRA(rank=16))
-    some = train.take(160)
-    healthy = measured(ft.train(mild, some, backend="local:smollm2-135m").wait().model, test, some, base)
-    kept = ft.compare(before, healthy).forgetting
-    assert kept is not None
-    assert kept.flags == (), kept.lines
-    assert healthy.probes is not None
-    assert healthy.probes.overfitting is not None
-    assert healthy.probes.overfitting.flags == ()
-    assert healthy.probes.drift is not None
-    assert ruined.probes.drift is not None
-    assert healthy.probes.drift.mean_kl < ruined.probes.drift.mean_kl
+    report = measured(ft.train(mild, some, backend="local:smollm2-135m").wait().model, rows[1], some, base)
+    found = ft.compare(before, report).forgetting
+    assert found is not None
+    assert found.flags == (), found.lines
+    assert report.probes is not None
+    assert report.probes.overfitting is not None
+    assert report.probes.overfitting.flags == ()
+    assert report.probes.drift is not None
+    assert report.probes.drift.mean_kl < 0.5, report.probes.drift
 
 
 def test_planted_canaries_are_said_by_heart() -> None:

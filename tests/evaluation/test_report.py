@@ -243,7 +243,7 @@ def test_the_data_must_be_of_the_models_task(tmp_path: Path) -> None:
     [
         ({"confidence": 95}, "confidence must lie between 0 and 1"),
         ({"limit": 0}, "limit must be at least 1"),
-        ({"gpu_hour_usd": -1}, "price in US dollars"),
+        ({"gpu_hour_usd": -1}, "amount in US dollars"),
         ({"primary": "f2"}, 'primary: no metric "f2" among exact_match'),
     ],
 )
