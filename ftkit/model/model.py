@@ -329,16 +329,12 @@ class Model(EvaluatedModel, Generic[AnswerT]):
         """The columns of a row and the time limit, where the template reads a column called ``timeout``."""
         # An option of sampling would be dropped, like any other column that the template does not read.
         for name in columns.keys() - set(self.task.columns):
-            if isinstance(columns[name], Sampling):
-                raise ConfigError(
-                    f"predict takes the columns of a row; give {name} to the model: ft.Model(…, sampling=…)"
-                )
             option = name if name in Sampling.model_fields else our_name(name, Sampling.model_fields)
-            if option is not None:
+            if option is not None or isinstance(columns[name], Sampling):
                 raise ConfigError(
                     f"predict takes the columns of a row, and the task reads no column {name!r}. The model has the "
-                    f"options of sampling: ft.Model(…, sampling=ft.Sampling({option}=…)). If it is a column of your "
-                    "row, leave it out, or use predict_many([row])"
+                    f"options of sampling: ft.Model(…, sampling=ft.Sampling({option or 'temperature'}=…)). If it is a "
+                    "column of your row, leave it out, or use predict_many([row])"
                 )
         return (columns | {"timeout": timeout}, None) if "timeout" in self.task.columns else (columns, timeout)
 
