@@ -282,7 +282,8 @@ def test_a_limit_of_cost_that_is_no_number_is_none(account: Account, folder: Pat
     """Nothing is above NaN, so it would allow everything."""
     done = migrate(account.model, "--to", LUNA, "--margin", "0.1", "--max-cost", limit, folder=folder)
     assert done.exit_code == 2
-    assert "must be an amount in US dollars" in done.stderr
+    with pytest.raises(ft.ConfigError, match="must be an amount in US dollars"):
+        ft.migrate(account.model, to=[LUNA], margin=0.1, max_cost=float(limit), folder=folder)
     assert not account.asked
 
 

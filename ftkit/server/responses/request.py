@@ -212,10 +212,16 @@ def _chat_tool(tool: _Tool) -> dict[str, Any]:
 
 
 def _chat_format(form: _Format | None) -> dict[str, Any] | None:
-    if form is None or form.type != "json_schema":
-        return None if form is None else {"type": form.type}
-    given = {"name": form.name, "description": form.description, "schema": form.json_schema, "strict": form.strict}
-    return {"type": "json_schema", "json_schema": {name: value for name, value in given.items() if value is not None}}
+    if form is None:
+        return None
+    fields = {"name": form.name, "description": form.description, "schema": form.json_schema, "strict": form.strict}
+    given = {name: value for name, value in fields.items() if value is not None}
+    if form.type == "json_schema":
+        return {"type": form.type, "json_schema": given}
+    if given:
+        message = f"Invalid value for 'text.format': the type {form.type} takes no {next(iter(given))}."
+        raise ApiError(400, message, param="text.format", code="invalid_value")
+    return {"type": form.type}
 
 
 def _chat_choice(choice: Any) -> Any:

@@ -281,6 +281,7 @@ def test_queries_are_honoured_or_refused(served, method, path, status, param):
         ({"metadata": {"k": "v" * 513}}, "metadata"),
         ({"metadata": {"k" * 65: "v"}}, "metadata"),
         ({"user": "u" * 513}, "user"),
+        ({"text": {"format": {"type": "text", "schema": {}}}}, "text.format"),
         ({"stream_options": {"include_obfuscation": True}}, "stream_options"),
         ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input"),
