@@ -277,6 +277,12 @@ class _Reader:
     def _known(self, word: Word) -> bool:
         return not word.content or self._question.has(word.lower)
 
+    def _is_derived(self, word: Word) -> bool:
+        """Whether a name is made from the right one: "Darwinism"."""
+        return any(
+            len(own) == 1 and len(own[0]) > 3 and word.lower.startswith(own[0].casefold()) for own in self._right
+        )
+
     def _right_ones(self, index: int, clause: Clause) -> Iterator[_Candidate]:
         for first, last in _places(clause, self._right, case=self._case):
             start, end = first, last
@@ -325,7 +331,7 @@ class _Reader:
                 and words[end].content
                 and not self._question.has(words[end].lower)
             )
-            if not all(self._known(word) for word in run) and not describes and not was:
+            if not all(self._known(word) or self._is_derived(word) for word in run) and not describes and not was:
                 yield place, end
             place = end
 
