@@ -189,6 +189,8 @@ class _Reader:
             is_foreign_number=unexplained.__contains__,
         )
         level = Level.PLAIN if number.result and not found.foreign else found.level
+        if level is Level.ASIDE and number.result and number.noun is _Noun.ASKED and found.foreign == 1:
+            level = Level.LOOSE  # "the distance is 180 km"
         if level is Level.PLAIN and not self._about(clause, number, others):
             return Level.ASIDE
         return level

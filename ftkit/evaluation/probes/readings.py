@@ -261,6 +261,8 @@ class _Reader:
             for index in range(each.first, each.last)
         }
         found = statement(clause, one.first, one.last, self._question, others=others)
+        if clause.opener == "then" and is_bare(clause, range(one.first, one.last)):
+            return Statement(Level.ASIDE, 0, 0)  # "Mars and then Mercury" gives it the second place
         words = clause.words
         if (
             self._kind == "year"
@@ -316,7 +318,7 @@ class _Reader:
     def _names(self, clause: Clause, taken: set[int]) -> Iterator[tuple[int, int]]:
         """Names that are neither of the question nor right, where an answer may stand."""
         words, place = clause.words, 0
-        was = not self._question.past and any(word.lower in _PAST for word in words)
+        was = not taken and not self._question.past and any(word.lower in _PAST for word in words)
         while place < len(words):
             if place in taken or not words[place].capital or not words[place].content:
                 place += 1
