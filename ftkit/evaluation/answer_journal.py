@@ -122,8 +122,8 @@ class Journal:
         except OSError as error:
             self._path = self._folder / f"{self._name}.jsonl"
             self._give_up(error)
-        self.batch = self._path.with_suffix(".batch")
-        """Folder for the ids of batches at the host."""
+        self.batch = self._folder / f"{self._name}.batch"
+        """Folder for the ids of batches at the host: one for all who ask the same, so that none is sent twice."""
         self.earlier_s = 0.0
         """Seconds that interrupted evaluations took until their last answer; known after :meth:`known`."""
         self.reused: ReusedAnswers | None = None

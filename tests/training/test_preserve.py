@@ -191,7 +191,7 @@ def test_rows_with_answers_are_rehearsed_as_they_are(tiny_model, tmp_path):
     ("preserve", "error", "says"),
     [
         (ft.Preserve(rows="/nowhere/mine.jsonl"), DataError, "there is no file /nowhere/mine.jsonl"),
-        (ft.Preserve(held_out=5_000), RefusedError, "5000 rows are held out, and general has 3"),
+        (ft.Preserve(held_out=5_000), RefusedError, "5,000 rows are held out, and general has 3"),
     ],
 )
 def test_rows_that_cannot_be_rehearsed_are_refused_before_the_start(preserve, error, says, tiny_model):

@@ -17,6 +17,8 @@ from ftkit.store import EventKind
 __all__ = ["parse_event", "parse_result_file"]
 
 _STEP_PATTERN = re.compile(r"[Ss]tep (\d+)(?:/(\d+))?: training loss=([-\d.eE]+)")
+_GRADERS = ("scores", "errors")
+"""What a step of reinforcement says of each grader, which becomes rewards and counts."""
 _NAME_PATTERN = re.compile(r"\w[\w ./:@()%-]{0,199}")
 _METRIC_NAMES = {
     "train_loss": "loss",
@@ -100,7 +102,7 @@ def _result_rows(rows: csv.DictReader[str]) -> Iterator[RemoteEvent]:
 def _parse_event(event_id: str, event: dict[str, Any]) -> RemoteEvent:
     data = event.get("data") if isinstance(event.get("data"), dict) else {}
     message = str(event.get("message") or "")
-    metrics = {name: value for name, value in (data or {}).items() if _is_metric(name, value)}
+    metrics = {name: value for name, value in (data or {}).items() if name in _GRADERS or _is_metric(name, value)}
     if is_step(metrics.get("step")) and (event.get("type") == "metrics" or "train_loss" in metrics):
         step_data = _step(
             {_METRIC_NAMES.get(name, name): value for name, value in metrics.items() if value is not None}
@@ -131,7 +133,11 @@ def _step(metrics: dict[str, Any]) -> dict[str, Any] | None:
     """The data of a step event; None if the metrics are of something else."""
     if "train_mean_reward" in metrics:
         return reward_metrics(metrics)
-    metrics = {name: value for name, value in metrics.items() if name not in _NUMBERS or is_number(value)}
+    metrics = {
+        name: value
+        for name, value in metrics.items()
+        if name not in _GRADERS and (name not in _NUMBERS or is_number(value))
+    }
     return metrics if "loss" in metrics else None
 
 

@@ -35,7 +35,7 @@ _DISTANT = word_list("distant")
 """Prepositions that place something beside what is asked for: "near Paris"."""
 _ANSWERING = frozenset({"", "in", "on", "at", "by", "of"})
 """Prepositions with which an answer may begin: "In 1969"."""
-_DEMONYM = re.compile(r"(?:[a-z]{2,}(?:an|ese|ish|ic)|french|greek|dutch|swiss|renaissance)\Z", re.IGNORECASE)
+_DEMONYM = re.compile(r"(?:[a-z]{2,30}(?:an|ese|ish|ic)|french|greek|dutch|swiss|renaissance)\Z", re.IGNORECASE)
 _MAX_ATTRIBUTES = 3
 
 
