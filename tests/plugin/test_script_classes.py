@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.plugin.tiny_runs import rated_rows, task_file
 
 MODULE = """
@@ -114,6 +116,7 @@ print([module["name"] for module in plugin_modules(ft.RFT(grader=both))])
 """
 
 
+@pytest.mark.slow
 def test_classes_that_a_script_registers_reach_the_training_process_or_are_refused(installed, tiny_model):
     (installed.home / "lib").mkdir()
     (installed.home / "lib" / "halved.py").write_text(MODULE)

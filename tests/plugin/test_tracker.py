@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 
+import pytest
+
 from tests.plugin.test_host import host  # noqa: F401  (a fixture)
 
 PYTHON = """
@@ -16,6 +18,7 @@ ft.train(ft.SFT(epochs=1), data, backend="clinic-host:m", run_id="from-python", 
 """
 
 
+@pytest.mark.slow
 def test_a_tracker_of_an_installed_package(installed, host):  # noqa: F811
     rows = [{"text": f"case {number}", "team": ("red", "blue")[number % 2]} for number in range(12)]
     (installed.home / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -64,7 +64,7 @@ def killed(model: str, moment: str, epochs: int = 1) -> str:
     return record.id
 
 
-@pytest.mark.parametrize("moment", ["stored", "saved"])
+@pytest.mark.parametrize("moment", ["stored", pytest.param("saved", marks=pytest.mark.slow)])
 def test_a_run_whose_starter_was_killed_is_not_queued_for_ever(moment: str, tiny_model: str) -> None:
     run = ft.runs.get(killed(tiny_model, moment))
     assert run.state == "failed"

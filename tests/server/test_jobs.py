@@ -245,6 +245,7 @@ def test_requests_that_cannot_be_honoured_are_refused(
     assert [job.id for job in client.fine_tuning.jobs.list()] == before
 
 
+@pytest.mark.slow
 def test_a_job_is_paused_goes_on_and_is_cancelled(client: openai.OpenAI, server: Running) -> None:
     def stepped(job_id: str) -> int:
         return sum(message.startswith("Step ") for message in messages(client, job_id))
