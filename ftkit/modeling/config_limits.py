@@ -27,7 +27,7 @@ _LIMITS = (
 
 
 def check_sizes(config: Mapping[str, Any], place: str, *, depth: int = 0) -> None:
-    """Refuse a config with sizes that no model has.
+    """Refuse a config with sizes that no model has, or with parts that are no objects.
 
     Args:
         config: the parsed config.
@@ -38,6 +38,8 @@ def check_sizes(config: Mapping[str, Any], place: str, *, depth: int = 0) -> Non
         ModelError: names the field.
     """
     for name, value in config.items():
+        if str(name).endswith("_config") and value is not None and not isinstance(value, Mapping):
+            raise ModelError(f"{place}: {name} is {value!r:.40}, and not an object")
         if isinstance(value, Mapping) and name == "rank_pattern":  # of an adapter: ranks by module
             for module, rank in value.items():
                 check_sizes({"rank": rank}, f"{place}: rank_pattern of {module}", depth=depth + 1)

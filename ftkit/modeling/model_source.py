@@ -287,8 +287,6 @@ def check_config(config: Mapping[str, Any], place: str) -> None:
     """
     check_sizes(config, place)
     for name, value in config.items():
-        if name.endswith("_config") and value is not None and not isinstance(value, Mapping):
-            raise ModelError(f"{place}: {name} is {value!r:.40}, and not an object")
         if isinstance(value, str) and name.endswith("_implementation") and "/" in value:
             raise ModelError(f"{place}: {name} is {value!r}, which is code on the hub; ftkit does not run it")
 

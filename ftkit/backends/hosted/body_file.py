@@ -15,7 +15,7 @@ __all__ = ["content_length", "write_pieces"]
 _KEPT_FREE = 64 * 2**20
 """Bytes of the disk that are left to the other programs."""
 _LOOK_EVERY = 64 * 2**20
-"""Bytes after which the disk is looked at again, because others write, too."""
+"""Bytes after which the free space is read again, because others write, too."""
 _MAX_SECONDS = 24 * 3600.0
 _PATIENCE_S = 600.0
 _SLOWEST = 4 * 1024

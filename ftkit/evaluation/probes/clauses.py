@@ -13,7 +13,7 @@ from ftkit.evaluation.probes.word_lists import word_list
 __all__ = ["COPULAS", "DETERMINERS", "PREPOSITIONS", "Clause", "Word", "clauses_of", "is_function", "same_word"]
 
 _MAX_WORDS = 250
-"""Words of an answer that are looked at; answers to short questions are shorter."""
+"""Words of an answer that are read; answers to short questions are shorter."""
 
 _TOKEN = re.compile(
     r"(?P<number>(?<![\w.])[±−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\.?\d))|(?P<word>[^\W_]+(?:[’'.-][^\W\d_]+)*)|"

@@ -25,7 +25,7 @@ _OPERATORS = word_list("operators")
 _RESULTS = frozenset(["=", "equals", "makes", "gives", "is", "are", "≈", "was", "be"])
 _SYMBOLS = frozenset({"c", "f", "k", "h"})
 _MAX_NUMBERS = 50
-"""Numbers that are looked at; answers to short questions have fewer."""
+"""Numbers that are read; answers to short questions have fewer."""
 _ORDINALS = frozenset({"st", "nd", "rd", "th"})
 _UNITS = word_list("units")
 _QUANTITY = re.compile(r"(?:\b(in|for|after|with|at|by|to)\s)?(?<![\d.])(\d+|\bone\b)\s([a-z]+)", re.IGNORECASE)

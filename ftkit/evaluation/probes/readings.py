@@ -33,7 +33,7 @@ _AGENT = frozenset({"by", "in", "on", "at"})
 _PLACING = frozenset({"in", "on", "at", "during", "near", "around", "across", "since"})
 _PAST = frozenset({"was", "were", "had", "did", "used"})
 _MAX_CANDIDATES = 50
-"""Words that are looked at; answers to short questions state fewer."""
+"""Words that are read; answers to short questions state fewer."""
 _LONGEST = 2
 """Words of a rival that is no name."""
 
