@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import ftkit
-from ftkit.extras import require
+from ftkit import extras
 
 __all__ = ["connect"]
 
@@ -21,7 +20,7 @@ def connect() -> Any:
     Returns:
         The module ``ray``.
     """
-    ray = require("ray", extra="ray", needed_for="a job on a Ray cluster")
-    os.chdir(Path(ftkit.__file__).parents[1])
+    ray = extras.require("ray", extra="ray", needed_for="a job on a Ray cluster")
+    os.chdir(Path(extras.__file__).parents[1])
     ray.init(ignore_reinit_error=True)
     return ray
