@@ -123,7 +123,7 @@ _SENTENCES = {
     "model": 'the model is part of the backend: backend="local:<model>"',
     "model_name": 'the model is part of the backend: backend="local:<model>"',
     "modules_to_save": "only adapters are trained, or with adapter=Full() all weights",
-    "neftune_noise_alpha": "noise on embeddings is not offered",
+    "neftune_noise_alpha": "only ft.SFT adds noise to embeddings",
     "num_beams": "beam search is not offered",
     "output_dir": "each run has a folder in ftkit's home, and ft.export writes its model elsewhere",
     "packing": "rows are always packed, without changing a number; shared_prefix=False turns shared computation off",

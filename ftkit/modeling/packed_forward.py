@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from ftkit.modeling.attention import TREE_ATTENTION, TreeAttentionMask, own_atte
 from ftkit.modeling.cache_kinds import other_attention
 from ftkit.modeling.cross_entropy import linear_cross_entropy, token_losses
 from ftkit.modeling.divergence import OutputLayer, linear_divergence
+from ftkit.modeling.embedding_noise import EmbeddingNoise
 from ftkit.modeling.logit_form import PLAIN_LOGITS, logit_form
 from ftkit.modeling.logits import logits_at
 from ftkit.modeling.prefix_tree import PackedSequence, pack_sequences, shared_length, sort_key
@@ -54,16 +55,20 @@ class PackedForward:
         device: the model's device.
         shared: whether sequences share computation; see :func:`prefix_sharing_problem`. If not, packs must be made
             without sharing, and each of their sequences is computed alone.
+        embedding_noise: the noise on the model's embeddings, if there is one.
 
     Attributes:
         boundary: see :func:`~ftkit.modeling.rope_boundary.rope_boundary`. Of a pack with sequences on both sides, which
             must be made without sharing, each sequence is computed alone.
     """
 
-    def __init__(self, model: Any, device: torch.device, *, shared: bool) -> None:
+    def __init__(
+        self, model: Any, device: torch.device, *, shared: bool, embedding_noise: EmbeddingNoise | None = None
+    ) -> None:
         self.model = model
         self.device = device
         self.shared = shared
+        self.embedding_noise = embedding_noise
         self.boundary = rope_boundary(model.config)
         self.logit_form = (logit_form(model) if shared else None) or PLAIN_LOGITS
 
@@ -244,12 +249,14 @@ class PackedForward:
                 for root in pack.segments
             ]
             return torch.cat(alone)
-        found: Tensor = decoder(
-            input_ids=ids.unsqueeze(0),
-            position_ids=self._to_device(pack.positions).unsqueeze(0),
-            use_cache=False,
-            tree=TreeAttentionMask.from_pack(pack, self.device),
-        ).last_hidden_state[0]
+        noise = self.embedding_noise
+        with nullcontext() if noise is None else noise.of_pack(pack, self.device):
+            found: Tensor = decoder(
+                input_ids=ids.unsqueeze(0),
+                position_ids=self._to_device(pack.positions).unsqueeze(0),
+                use_cache=False,
+                tree=TreeAttentionMask.from_pack(pack, self.device),
+            ).last_hidden_state[0]
         return found
 
     def _crosses_boundary(self, pack: PackedSequence) -> bool:

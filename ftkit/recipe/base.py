@@ -118,6 +118,9 @@ class Recipe(DeclaredModel):
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, gt=0.0)
     """Gradients are scaled down to this norm."""
+    ema_decay: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Evaluate and return an exponential moving average of the trained weights, of which each step leaves this share
+    (after t updates at most (1 + t)/(10 + t)). ``None``: the weights themselves."""
     optimizer: Literal["auto", "adamw", "paged_adamw_8bit"] = "auto"
     """``"auto"`` is paged 8-bit AdamW for QLoRA on CUDA, else AdamW with 32-bit state."""
     adapter: AnyAdapter = Field(default_factory=LoRA)

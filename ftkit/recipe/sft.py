@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from ftkit.error_text import Argument, ErrorText
 from ftkit.recipe.base import Recipe
 
@@ -24,6 +26,10 @@ class SFT(Recipe):
     token_loss: ClassVar[bool] = True
 
     kind: Literal["sft"] = "sft"
+    neftune_noise_alpha: float | None = Field(default=None, gt=0.0)
+    """Add noise to the embeddings of training rows: uniform, of at most α/√(L·d) for L tokens of d elements (NEFTune,
+    Jain et al. 2023, arXiv 2310.05914, which uses 5 to 15). Rows that share a prefix in a pass share its noise.
+    ``None`` adds none."""
     train_reasoning: bool = True
     """Learn the thoughts of learned turns (``reasoning_content``, ``<think>…</think>``). Off: they stay in the
     sequence, as what the answer follows on, and only what comes after them is learned."""

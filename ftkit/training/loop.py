@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -21,6 +22,7 @@ from ftkit.training.mfu import FlopsUtilisation
 from ftkit.training.optimizer import UpdateRatio, make_optimizer
 from ftkit.training.progress import Progress, TrainingStopped
 from ftkit.training.schedule import learning_rate
+from ftkit.training.weight_average import WeightAverage
 
 __all__ = ["TrainingLoop"]
 
@@ -67,6 +69,8 @@ class TrainingLoop:
         self.monitor = self.loss.monitor(context.warn)
         self.frozen_check = FrozenParameterCheck(self.adapted.parameters)
         self.update_ratio = UpdateRatio(self.parameters)
+        decay = self.recipe.ema_decay
+        self.average = None if decay is None else WeightAverage(self.adapted.parameters, decay)
         config = self.adapted.base_model.config
         self.utilisation = FlopsUtilisation(self.recipe, config, device, scores=self.recipe.score_head)
 
@@ -92,6 +96,8 @@ class TrainingLoop:
             self._remember(self.evaluations.look(0))
         stopped_early = self._run_steps()
         self.evaluations.check_result(self.progress.best_step, self.progress.step)
+        if self.average is not None:
+            self.adapted.load(self.average.state())
         best = self.load_best_model()
         return self._summary(stopped_early=stopped_early, best=best)
 
@@ -169,6 +175,14 @@ class TrainingLoop:
         )
         return tuple(sum(counts) for counts in zip(*self.workers.gather(own), strict=True))
 
+    def averaged(self) -> AbstractContextManager[None]:
+        """Hold the weights that are evaluated and kept inside a ``with`` block: their average, if the recipe wants it.
+
+        Returns:
+            The context.
+        """
+        return nullcontext() if self.average is None else self.average.applied()
+
     def load_best_model(self) -> int | None:
         """Load the weights with the lowest validation objective.
 
@@ -197,6 +211,7 @@ class TrainingLoop:
             "optimizer": self.optimizer.state_dict(),
             "adapter": self.adapted.tuner.state(self.adapted),
             "source": self.source.state(step),
+            "average": {} if self.average is None else self.average.state(),
             "preservation": preservation.state() if (preservation := self.evaluations.preservation) else {},
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
@@ -218,6 +233,8 @@ class TrainingLoop:
         self.progress = Progress(**state["progress"])
         self.monitor.load_state(state["monitor"])
         self.source.load_state(state["source"], step)
+        if self.average is not None:
+            self.average.load_state(state["average"])
         if self.evaluations.preservation is not None:
             self.evaluations.preservation.load_state(state["preservation"])
         torch.set_rng_state(state["random"])
@@ -250,7 +267,8 @@ class TrainingLoop:
             progress.step = step
             progress.losses = [*progress.losses, loss][-max(1, self.total_steps // 10) :]
             if self.evaluations.wanted and (step % self.recipe.eval_steps == 0 or step == self.total_steps):
-                self._validate(step)
+                with self.averaged():
+                    self._validate(step)
             progress.seconds += time.monotonic() - began
             if (harm := self.evaluations.harm(step)) is not None and step < self.total_steps:
                 self.context.warn(harm)
@@ -261,7 +279,8 @@ class TrainingLoop:
                 self.emit("log", {"message": message})
                 return step < self.total_steps
             if step % steps_per_epoch == 0:
-                self._save_epoch_model(step, step // steps_per_epoch)  # before the checkpoint, which would skip it
+                with self.averaged():
+                    self._save_epoch_model(step, step // steps_per_epoch)  # before the checkpoint, which would skip it
             if step % self.recipe.save_steps == 0 and step < self.total_steps:
                 self.save()
         return False
@@ -276,6 +295,8 @@ class TrainingLoop:
         ratio = self.update_ratio.after_update()
         if learns:
             self.frozen_check.after_update(self.progress.updates)
+            if self.average is not None:
+                self.average.update(self.progress.updates)
         self.adapted.tuner.after_step(self.adapted, step)
         self.optimizer.zero_grad(set_to_none=True)
         return ratio

@@ -9,6 +9,7 @@ import torch
 
 from ftkit.modeling.attention import TREE_ATTENTION, own_attention
 from ftkit.modeling.causality import check_causal, trial_tokens
+from ftkit.modeling.embedding_noise import EmbeddingNoise
 from ftkit.modeling.packed_forward import PackedForward, prefix_sharing_problem
 from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.rope_boundary import pack_by_length
@@ -67,7 +68,12 @@ class LossComputer:
                 model.set_attn_implementation(own_attention(model))  # which makes the masks that the model needs
             warn(f"rows are computed one by one, because of the model: {problem}")
         self.shares_prefixes = problem is None
-        self.forward = PackedForward(model, device, shared=self.shares_prefixes)
+        alpha = getattr(recipe, "neftune_noise_alpha", None)
+        if alpha is not None:
+            adapted.embedding_noise = EmbeddingNoise(model, alpha)
+        self.forward = PackedForward(
+            model, device, shared=self.shares_prefixes, embedding_noise=adapted.embedding_noise
+        )
 
     def packs(self, examples: Sequence[Example]) -> list[Packed]:
         """Split this worker's share of examples into packs of at most ``max_batch_tokens``.

@@ -64,6 +64,12 @@ def check_recipe(
                 _refuse(f"{field}: {type(recipe).__name__} trains a model that generates no text", field)
     if recipe.eval_metric is not None and validation is not None and not isinstance(recipe.eval_metric, Grader):
         training_metric(recipe, validation.task, GraderContext())
+    if recipe.ema_decay is not None and not recipe.adapter.averages:
+        _refuse(
+            f"ema_decay: {recipe.adapter.kind} changes the shape of its update during the run, so its weights have no "
+            "average; leave it out, or take another adapter",
+            "ema_decay",
+        )
     if recipe.preserve is not None:
         check_rehearsal(recipe.preserve, open_rehearsal(recipe.preserve))
     if recipe.optimizer == "paged_adamw_8bit" and not (_has_cuda() if has_cuda is None else has_cuda):

@@ -36,6 +36,7 @@ OTHER = {
     "shared_prefix": False, "precision": "fp32", "gradient_checkpointing": True, "eval_steps": 3,
     "load_best_model_at_end": False, "early_stopping_patience": 2, "save_steps": 5, "save_total_limit": 4, "seed": 11,
     "eval_metric": "record_exact", "eval_rows": 7, "eval_max_output_tokens": 9, "preserve": True,
+    "ema_decay": 0.9, "neftune_noise_alpha": 5.0,
     "train_reasoning": False, "beta": 0.3, "loss_type": "sigmoid_norm", "label_smoothing": 0.125,
     "adapter.rank": 4, "adapter.lora_alpha": 12.0, "adapter.lora_dropout": 0.0625,
     "adapter.target_modules": ("q_proj",),

@@ -41,6 +41,7 @@ _COMMON: dict[str, FieldSupport] = {
     "eval_metric": FieldSupport("refused", "the host evaluates by loss; measure its model with ft.evaluate"),
     "eval_rows": LOCAL_ONLY,
     "eval_max_output_tokens": LOCAL_ONLY,
+    "ema_decay": FieldSupport("refused", "the host returns the weights of a step, not their average"),
     "preserve": FieldSupport("refused", "the host trains on your rows alone; the probes of ft.evaluate measure harm"),
     "save_steps": HOST_CHOOSES,
     "save_total_limit": LOCAL_ONLY,
@@ -68,7 +69,7 @@ _WITH_ADAPTERS_IN_METHOD: dict[str, FieldSupport] = {
 }
 
 _BY_RECIPE: dict[str, dict[str, FieldSupport]] = {
-    "sft": {"train_reasoning": LEARNS_ALL},
+    "sft": {"train_reasoning": LEARNS_ALL, "neftune_noise_alpha": HOST_CHOOSES},
     "dpo": {
         "beta": FieldSupport("honoured", "method.dpo.hyperparameters.beta, at most 2"),
         "loss_type": FieldSupport("refused", "the host has only the sigmoid loss"),

@@ -44,6 +44,7 @@ _COMMON: dict[str, FieldSupport] = {
     "eval_metric": FieldSupport("refused", "the host evaluates by loss; measure its model with ft.evaluate"),
     "eval_rows": LOCAL_ONLY,
     "eval_max_output_tokens": LOCAL_ONLY,
+    "ema_decay": FieldSupport("refused", "the host returns the weights of a step, not their average"),
     "preserve": FieldSupport("refused", "the host trains on your rows alone; the probes of ft.evaluate measure harm"),
     "save_steps": HOST_CHOOSES,
     "save_total_limit": LOCAL_ONLY,
@@ -51,7 +52,7 @@ _COMMON: dict[str, FieldSupport] = {
 }
 
 FIELD_SUPPORT: dict[str, FieldSupportTable] = {
-    "sft": _COMMON | {"train_reasoning": LEARNS_ALL},
+    "sft": _COMMON | {"train_reasoning": LEARNS_ALL, "neftune_noise_alpha": HOST_CHOOSES},
     "dpo": _COMMON
     | {
         "beta": FieldSupport("honoured", "training_method.dpo_beta"),

@@ -18,6 +18,7 @@ class AdaLoRA(Adapter):
 
     tuner_class: ClassVar[str | type] = "ftkit.training.adapters.adalora:AdaLoRATuner"
     continues: ClassVar[bool] = False
+    averages: ClassVar[bool] = False  # an average of pruned directions is not 0
     elementwise_passes: ClassVar[int] = 7
     kernel_calls: ClassVar[int] = 8
     optimizer_state_bytes: ClassVar[int] = 12  # importance, its mean and its uncertainty, in float32

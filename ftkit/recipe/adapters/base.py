@@ -68,6 +68,8 @@ class Adapter(DeclaredModel):
     """Whether rollouts add the update to weights held in float32 while they sample. Planning counts these copies."""
     continues: ClassVar[bool] = True
     """Whether a new run can start from the weights of an adapter of this kind."""
+    averages: ClassVar[bool] = True
+    """Whether an average of its weights over the steps is an adapter of this kind, too."""
     servers: ClassVar[Sequence[Mapping[str, Any]] | None] = None
     """Which servers take the adapter without merging: rows like those of ``ftkit/exporting/servers.toml``, with
     ``server``, ``takes`` (yes, converted, no, unknown), ``why``, ``source`` and ``as_of``. ``None``: that file has the

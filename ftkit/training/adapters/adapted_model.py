@@ -12,6 +12,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ftkit.errors import RefusedError
+from ftkit.modeling.embedding_noise import EmbeddingNoise
 from ftkit.modeling.library_logging import quiet
 
 __all__ = ["AdaptedModel", "adapter_modules", "set_evaluation_mode"]
@@ -59,21 +60,25 @@ class AdaptedModel:
         parameters: trainable tensors by name.
         tuner: the :class:`~ftkit.training.adapters.base.AdapterTuner`, which does what the kind of adapter needs around
             each step.
+        embedding_noise: adds noise to the embeddings of training rows, if the recipe wants it.
     """
 
     model: Any
     base_model: Any
     parameters: dict[str, torch.nn.Parameter]
     tuner: Any
+    embedding_noise: EmbeddingNoise | None = None
 
     def set_dropout(self, *, enabled: bool) -> None:
-        """Switch the adapter's dropout on or off.
+        """Switch the adapter's dropout, and noise on embeddings, on or off.
 
         Args:
             enabled: True while training.
         """
         for module in adapter_modules(self.model):
             module.training = enabled
+        if self.embedding_noise is not None:
+            self.embedding_noise.enabled = enabled
 
     def enable_checkpointing(self) -> None:
         """Compute the layers' activations again in the backward pass, instead of keeping them.
