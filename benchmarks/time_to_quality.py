@@ -57,7 +57,7 @@ def contest(chosen: Any, seed: int) -> Contest:
     recipe = ft.SFT(
         epochs=chosen.epochs,
         batch_size=BATCH,
-        learning_rate=5e-4,
+        learning_rate=chosen.learning_rate,
         lr_scheduler_type="constant",
         warmup_ratio=0.0,
         precision=chosen.precision,
@@ -98,6 +98,7 @@ def seconds_until(wanted: float, figures: Mapping[str, Any]) -> tuple[float, flo
 def main() -> None:
     parser = options(__doc__, rows=192, repeat=1)
     parser.add_argument("--score", type=float, default=0.8, help="accuracy that is good enough")
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--every", type=int, default=6, help="steps between scored models")
     parser.add_argument("--epochs", type=int, default=3)
