@@ -1,16 +1,22 @@
 """Which recipe is best on six small tasks, and what ``"auto"`` should be: a sweep, and rules fitted by leave-one-out.
 
-    python benchmarks/auto_recipe.py sweep --data ../data --out sweep.jsonl [--tasks snips visits] [--points 24]
-    python benchmarks/auto_recipe.py rules sweep.jsonl
+    python benchmarks/auto_recipe.py sweep --data ../data --out sweep [--tasks snips visits] [--points 12]
+    python benchmarks/auto_recipe.py rules sweep
+    python benchmarks/auto_recipe.py table --data ../data sweep
 
-``--data`` holds one folder for each public task: addresses, snips, gsm8k, bfcl, sql (JSON Lines; the loaders below say
-which columns). ``examples/visits`` is the sixth. A point of the sweep is one recipe on one task: trained on ``--rows``
-rows, scored on rows that it never saw. Each point is a line of ``--out`` when it is done; the same command goes on
-where it was stopped, inside a point from its checkpoint. Points are drawn in a fixed order that covers the grid evenly,
-so a sweep that was stopped early says something about all of it.
+``--data`` holds one folder for each public task: addresses, snips, gsm8k, bfcl, sql (JSON Lines; the loaders in
+``auto_recipe_tasks.py`` say which columns). ``examples/visits`` is the sixth. A point of the sweep is one recipe on one
+task: trained on ``--rows`` rows, scored on rows that it never saw. The first point is ``ft.SFT()``, in which all is
+``"auto"``; the others are drawn in a fixed order in which every value of every field comes up equally often, so a sweep
+that was stopped early says something about all of the grid. Each point is a line of ``OUT/TASK.jsonl`` when it is done.
+The same command goes on where it was stopped, inside a point from its checkpoint; two commands with different
+``--tasks`` may run side by side. The models of ``"auto"`` and of the best point are kept.
 
-``rules`` fits one recipe for each task to the other tasks' points (the one with the highest mean share of each task's
-best score), and prints how near it comes to the best of the sweep on the task that was left out.
+``rules`` chooses one recipe for each task by the other tasks' points (the one with the highest mean share of each
+task's best score), and prints how near it and ``"auto"`` come to the best of the sweep on the task that was left out.
+
+``table`` asks the base, the base with examples, and the two kept models of each task, with the probes of what was
+forgotten. Its reports are kept, too.
 """
 
 from __future__ import annotations
@@ -20,241 +26,200 @@ import itertools
 import json
 import math
 import random
-import re
+import resource
 import shutil
 import statistics
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, create_model
+from auto_recipe_tasks import TASKS, Trial, metric_of, read
 
 import ftkit as ft
 from ftkit.training.job import Job, train
 
 GRID: dict[str, tuple[Any, ...]] = {
     "learning_rate": (2e-4, 5e-4, 1e-3, 2e-3),
-    "epochs": (1, 2, 3, 5),
-    "rank": (4, 8, 16, 32),
+    "epochs": (1, 2, 3),
+    "rank": (8, 16, 32),
     "batch_size": (4, 8, 16),
     "lr_scheduler_type": ("linear", "cosine", "constant"),
+    "ema_decay": (None, 0.95),
+    "neftune_noise_alpha": (None, 5.0),
 }
-EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A task with its rows: those to train on, and others to score."""
-
-    task: ft.Task
-    train: ft.Dataset
-    test: ft.Dataset
-    metric: str
-    max_output_tokens: int
-
-
-def read(*files: Path) -> list[dict[str, Any]]:
-    """Read JSON Lines."""
-    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
-
-
-def trial(
-    task: ft.Task, rows: Iterable[Mapping[str, Any]], test: Iterable[Mapping[str, Any]], metric: str, tokens: int
-) -> Trial:
-    """Put rows with a ``gold`` column into a trial."""
-    made = [ft.Dataset.from_rows([dict(row) for row in part], task, target="gold") for part in (rows, test)]
-    return Trial(task, *made, metric, tokens)
-
-
-def addresses(data: Path) -> Trial:
-    """Fourteen nullable fields of an American address."""
-    rows, test = (read(data / "addresses" / f"{name}.jsonl") for name in ("train", "validation"))
-    fields: dict[str, Any] = dict.fromkeys(rows[0]["parts"], (str | None, ...))
-    task = ft.Task("Split the address into its parts.", input="{address}", output=create_model("Address", **fields))
-    gold = [[{"address": row["address"], "gold": row["parts"]} for row in part] for part in (rows, test)]
-    return trial(task, *gold, "record_exact", 200)
-
-
-def snips(data: Path) -> Trial:
-    """Seven intents."""
-    rows, test = (read(data / "snips" / f"{name}.jsonl") for name in ("train", "validation"))
-    intents = tuple(sorted({row["intent"] for row in rows}))
-    task = ft.Task("What does the user want?", input="{text}", output=Literal[intents])  # type: ignore[valid-type]
-    gold = [[{"text": row["text"], "gold": row["intent"]} for row in part] for part in (rows, test)]
-    return trial(task, *gold, "accuracy", 12)
-
-
-def gsm8k(data: Path) -> Trial:
-    """Word problems; the number after ``####`` counts."""
-    rows, test = (read(data / "gsm8k" / f"{name}.jsonl") for name in ("train", "test"))
-    task = ft.Task("Solve the problem. End with #### and the number.", input="{question}")
-    gold = [[{"question": row["question"], "gold": row["answer"]} for row in part] for part in (rows, test)]
-    return trial(task, *gold, "same_number", 200)
-
-
-def bfcl(data: Path) -> Trial:
-    """One tool call; a test set, of which every fourth row is scored and the others are trained on."""
-
-    def conversation(row: Mapping[str, Any]) -> dict[str, Any]:
-        [call] = row["ground_truth"]
-        [(name, wanted)] = call.items()
-        given = {argument: values[0] for argument, values in wanted.items() if values[0] != ""}
-        answer = {"id": "call_0", "type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
-        tools = [{"type": "function", "function": json_schema(function)} for function in row["function"]]
-        messages = [*row["question"][0], {"role": "assistant", "content": None, "tool_calls": [answer]}]
-        return {"messages": messages, "tools": tools}
-
-    rows = [conversation(row) for row in read(data / "bfcl" / "multiple.jsonl", data / "bfcl" / "simple_python.jsonl")]
-    parts = [row for at, row in enumerate(rows) if at % 4], rows[::4]
-    made = [ft.Dataset.from_rows(part) for part in parts]
-    return Trial(made[0].task, *made, "tool_calls_match", 128)
-
-
-def json_schema(value: Any) -> Any:
-    """BFCL's types as JSON Schema calls them."""
-    if isinstance(value, list):
-        return [json_schema(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    names = {"dict": "object", "float": "number", "tuple": "array"}
-    return {
-        key: names.get(each, each) if key == "type" and isinstance(each, str) else json_schema(each)
-        for key, each in value.items()
-        if not (key == "type" and each == "any")
-    }
-
-
-def sql(data: Path) -> Trial:
-    """Questions to SQL, equal but for spaces."""
-    rows, test = (read(data / "sql" / f"{name}.jsonl") for name in ("train", "test"))
-    task = ft.Task("Translate the question to SQL.", input="{question}")
-    gold = [[{"question": row["question"], "gold": row["sql"]} for row in part] for part in (rows, test)]
-    return trial(task, *gold, "normalised_match", 200)
-
-
-class Visit(BaseModel):
-    """What a clinic note says."""
-
-    patient_name: str
-    age: int
-    diagnosis: str
-    medication: str | None
-    follow_up_days: int | None
-
-
-def visits(data: Path) -> Trial:
-    """The demo's clinic notes."""
-    task = ft.Task("Extract the visit record from the clinic note.", input="{note}", output=Visit)
-    rows = ft.Dataset.load(EXAMPLES / "visits" / "visits.jsonl", task, target="record")
-    return Trial(task, *rows.split(test=0.2, group_by="patient_id", seed=7), "mean_field_accuracy", 72)
-
-
-TASKS: dict[str, Callable[[Path], Trial]] = {
-    each.__name__: each for each in (addresses, snips, gsm8k, bfcl, sql, visits)
-}
-
-
-def same_number(row: Any) -> bool | None:
-    """Whether the number after the last ``####`` is the wanted one."""
-
-    def number(text: str) -> str:
-        return re.sub(r"[^0-9.-]", "", text.rpartition("####")[2]) if "####" in text else ""
-
-    return number(row.text) == number(str(row.target)) != ""
+AUTO: dict[str, Any] = {}
+"""The point whose recipe is ``ft.SFT()``."""
 
 
 def points(count: int) -> list[dict[str, Any]]:
-    """Recipes of the grid, in a fixed order in which every value of every field comes up equally often."""
+    """``"auto"``, and recipes of the grid in which every value of every field comes up equally often."""
     draw = random.Random(16)
     columns = []
     for values in GRID.values():
         column = [value for _ in range(-(-count // len(values))) for value in draw.sample(values, len(values))]
         columns.append(column[:count])
-    return [dict(zip(GRID, each, strict=True)) for each in zip(*columns, strict=True)]
+    return [AUTO, *(dict(zip(GRID, each, strict=True)) for each in zip(*columns, strict=True))]
+
+
+def recipe_of(point: Mapping[str, Any]) -> ft.SFT:
+    """The recipe of a point."""
+    adapter = {"adapter": ft.LoRA(rank=point["rank"])} if "rank" in point else {}
+    return ft.SFT(**adapter, **{key: value for key, value in point.items() if key != "rank"})
+
+
+def folder_of(out: Path, name: str, point: Mapping[str, Any]) -> Path:
+    """Where a point's model is."""
+    return out / f"{name}-{recipe_of(point).fingerprint.removeprefix('sha256:')[:16]}"
+
+
+def measured(tried: Trial, **more: Any) -> dict[str, Any]:
+    """Options of an evaluation on a trial's rows."""
+    sampling = ft.Sampling(max_output_tokens=tried.max_output_tokens)
+    return {"metrics": [metric_of(tried)], "sampling": sampling, "probes": None, "progress": False, **more}
 
 
 def run_point(name: str, tried: Trial, point: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Train and score one recipe."""
-    from ftkit.evaluation.metrics import row_metric
-
-    recipe = ft.SFT(adapter=ft.LoRA(rank=point["rank"]), **{key: point[key] for key in point if key != "rank"})
-    folder = options.out.with_suffix("") / f"{name}-{recipe.fingerprint.removeprefix('sha256:')[:16]}"
+    """Train and score one recipe. Minutes are of processor time, which other work on the machine disturbs little."""
+    folder = folder_of(options.out, name, point)
     rows = tried.train.shuffle(0).take(options.rows)
-    began = time.monotonic()
-    summary = train(Job(recipe, rows, None, options.model, folder / "model"), lambda kind, data: None)
-    metric = row_metric(same_number, "same_number") if tried.metric == "same_number" else tried.metric
-    report = ft.evaluate(
-        ft.Model(f"local:{folder / 'model'}", tried.task),
-        tried.test.take(options.test),
-        metrics=[metric],
-        sampling=ft.Sampling(max_output_tokens=tried.max_output_tokens),
-        probes=None,
-        progress=False,
-    )
-    shutil.rmtree(folder)
+    began = processor_seconds()
+    summary = train(Job(recipe_of(point), rows, None, options.model, folder / "model"), lambda kind, data: None)
+    trained = processor_seconds()
+    model = ft.Model(f"local:{folder / 'model'}", tried.task)
+    report = ft.evaluate(model, tried.test.take(options.test), **measured(tried))
     found = report[tried.metric]
     return {
-        "task": name, "point": dict(point), "rows": len(rows), "test": options.test, "score": found.value,
-        "low": found.low, "high": found.high, "loss": summary["train_loss"], "minutes": (time.monotonic() - began) / 60,
+        "task": name, "point": dict(point), "rows": len(rows), "test": found.n, "metric": tried.metric,
+        "score": found.value, "low": found.low, "high": found.high, "train_loss": summary["train_loss"],
+        "minutes": round((trained - began) / 60, 2), "answer_minutes": round((processor_seconds() - trained) / 60, 2),
     }  # fmt: skip
+
+
+def processor_seconds() -> float:
+    """Processor time of this process so far."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def sweep(options: argparse.Namespace) -> None:
     """Run the points that ``--out`` does not have, task by task in turns."""
-    done = read(options.out) if options.out.is_file() else []
-    known = {(each["task"], json.dumps(each["point"], sort_keys=True)) for each in done if each["rows"] == options.rows}
+    options.out.mkdir(parents=True, exist_ok=True)
     trials = {name: TASKS[name](options.data) for name in options.tasks}
     for point, name in itertools.product(points(options.points), trials):
-        if (name, json.dumps(point, sort_keys=True)) in known:
+        done = [line for line in points_done(options.out, name) if line["rows"] == options.rows]
+        if any(line["point"] == point for line in done):
             continue
         found = run_point(name, trials[name], point, options)
-        with options.out.open("a", encoding="utf-8") as file:
+        with (options.out / f"{name}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")
-        print(f"{name:10} {found['score']:.3f} in {found['minutes']:.1f} min  {point}", flush=True)
+        kept = {folder_of(options.out, name, each) for each in (AUTO, best([*done, found])["point"])}
+        for line in (*done, found):
+            if (folder := folder_of(options.out, name, line["point"])) not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+        print(f"{name:10} {found['score']:.3f}  {found['minutes']:5.1f} min  {point or 'auto'}", flush=True)
 
 
-def rules(file: Path) -> None:
-    """Print, for each task, the recipe that the others choose, and how near it comes to the best."""
-    scores: dict[str, dict[str, float]] = {}
-    for line in read(file):
-        scores.setdefault(line["task"], {})[json.dumps(line["point"], sort_keys=True)] = line["score"]
-    shared = set.intersection(*(set(each) for each in scores.values()))
-    if len(scores) < 2 or not shared:
-        raise SystemExit(
-            f"{file}: rules need two tasks with the same points; it has {len(scores)}, {len(shared)} shared"
-        )
-    best = {name: max(each[point] for point in shared) for name, each in scores.items()}
+def points_done(out: Path, name: str) -> list[dict[str, Any]]:
+    """The points of a task that have been run."""
+    file = out / f"{name}.jsonl"
+    return read(file) if file.is_file() else []
 
-    def mean_share(point: str, left_out: str) -> float:
-        others = [each[point] / best[name] for name, each in scores.items() if name != left_out and best[name]]
-        return statistics.mean(others) if others else math.nan
 
-    print(f"{len(shared)} recipes on {len(scores)} tasks; the rule is fitted without the task that it is tried on")
-    for name, each in scores.items():
+def best(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The line with the highest score, the first of equal ones."""
+    return max(lines, key=lambda line: line["score"])
+
+
+def rules(out: Path) -> None:
+    """Print, for each task, the recipe that the others choose, and how near it and ``"auto"`` come to the best."""
+    lines = {
+        file.stem: {json.dumps(line["point"]): line["score"] for line in read(file)} for file in out.glob("*.jsonl")
+    }
+    shared = set.intersection(*(set(each) for each in lines.values())) if lines else set()
+    auto = json.dumps(AUTO)
+    if len(lines) < 2 or not shared - {auto}:
+        raise SystemExit(f"{out}: rules need two tasks with the same points; it has {len(lines)}, {len(shared)} shared")
+    highest = {name: max(each[point] for point in shared) for name, each in lines.items()}
+
+    def mean_share(point: str, left_out: str | None) -> float:
+        shares = [each[point] / highest[name] for name, each in lines.items() if name != left_out and highest[name]]
+        return statistics.mean(shares) if shares else math.nan
+
+    print(f"{len(shared)} recipes on {len(lines)} tasks; the rule is chosen without the task that it is tried on")
+    for name, each in sorted(lines.items()):
         chosen = max(sorted(shared), key=lambda point: mean_share(point, name))
-        share = each[chosen] / best[name] if best[name] else math.nan
-        print(f"{name:10} best {best[name]:.3f}  rule {each[chosen]:.3f} ({share:.1%} of it)  {chosen}")
+        of_best = [f"{each[point] / highest[name]:.1%}" if highest[name] else "–" for point in (auto, chosen)]
+        print(f"{name:10} best {highest[name]:.3f}  auto {of_best[0]:>6} of it  rule {of_best[1]:>6}  {chosen}")
+    print("\nmean share of the best of each task:")
+    for point in sorted(shared, key=lambda point: -mean_share(point, None)):
+        print(f"  {mean_share(point, None):.1%}  {point if point != auto else 'auto'}")
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print the scores of base, base with examples, ``"auto"`` and best of the sweep, and what each forgot."""
+    print("| task | model | score | general set | perplexity of prose | minutes |\n|---|---|---|---|---|---|")
+    for name in options.tasks:
+        if not (lines := points_done(options.out, name)):
+            continue
+        tried, first = TASKS[name](options.data), next(line for line in lines if line["point"] == AUTO)
+        kept = {"base": None, "4 examples": None, "`auto`": first, "best of the sweep": best(lines)}
+        for label, line in kept.items():
+            report = reported(name, tried, label, line, options)
+            found, probes = report[tried.metric], report.probes
+            general = text = "–"
+            if probes is not None and probes.general is not None:
+                general = f"{probes.general['passed'].value:.0%}"
+            if probes is not None and probes.text is not None:
+                text = f"{probes.text.perplexity:.1f}"
+            minutes = "–" if line is None else f"{line['minutes']:.1f}"
+            score = f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+            print(f"| {name} | {label} | {score} | {general} | {text} | {minutes} |", flush=True)
+
+
+def reported(
+    name: str, tried: Trial, label: str, line: Mapping[str, Any] | None, options: argparse.Namespace
+) -> ft.Report:
+    """The report of a model, kept or made."""
+    file = options.out / "reports" / f"{name}-{label.strip('`').replace(' ', '-')}.json"
+    if file.is_file():
+        return ft.Report.load(file)
+    source = options.model if line is None else folder_of(options.out, name, line["point"]) / "model"
+    model, test = ft.Model(f"local:{source}", tried.task), tried.test.take(options.test)
+    probes = ft.Probes(general=options.general)
+    if label == "4 examples":
+        chosen = measured(tried)
+        [report] = ft.baselines(
+            model, test, examples=tried.train.shuffle(0).take(options.rows), shots=(4,), constrained=False, **chosen
+        )
+    else:
+        report = ft.evaluate(model, test, **measured(tried, probes=probes))
+    file.parent.mkdir(exist_ok=True)
+    report.save(file)
+    return report
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    sweeping = commands.add_parser("sweep")
-    sweeping.add_argument("--data", type=Path, default=Path("data"))
-    sweeping.add_argument("--out", type=Path, required=True)
-    sweeping.add_argument("--tasks", nargs="+", choices=sorted(TASKS), default=sorted(TASKS))
-    sweeping.add_argument("--points", type=int, default=24)
-    sweeping.add_argument("--rows", type=int, default=200)
-    sweeping.add_argument("--test", type=int, default=80)
-    sweeping.add_argument("--model", default="smollm2-135m")
-    commands.add_parser("rules").add_argument("file", type=Path)
+    for command in ("sweep", "table"):
+        one = commands.add_parser(command)
+        one.add_argument("--data", type=Path, default=Path("data"))
+        one.add_argument("--tasks", nargs="+", choices=sorted(TASKS), default=sorted(TASKS))
+        one.add_argument("--rows", type=int, default=150, help="rows to train on")
+        one.add_argument("--test", type=int, default=60, help="rows to score")
+        one.add_argument("--model", default="smollm2-135m")
+        if command == "sweep":
+            one.add_argument("--out", type=Path, required=True)
+            one.add_argument("--points", type=int, default=12, help="recipes beside auto")
+        else:
+            one.add_argument("out", type=Path)
+            one.add_argument("--general", type=int, default=60, help="questions of the general set")
+    commands.add_parser("rules").add_argument("out", type=Path)
     options = parser.parse_args()
-    if options.command == "sweep":
-        sweep(options)
+    if options.command == "rules":
+        rules(options.out)
     else:
-        rules(options.file)
+        {"sweep": sweep, "table": table}[options.command](options)
 
 
 if __name__ == "__main__":

@@ -217,7 +217,8 @@ def _weights(shape: ModelShape, recipe: Recipe) -> int:
 def _optimizer(recipe: Recipe, trained: int) -> int:
     # Two moments: 32 bits each, or 8 bits with a 32-bit scale per block of 256.
     state = 2 * (1 + 4 / 256) if recipe.optimizer == "paged_adamw_8bit" else 8
-    return round(trained * (state + recipe.adapter.optimizer_state_bytes))
+    average = 0 if recipe.ema_decay is None else 4  # float32, as the trained weights
+    return round(trained * (state + recipe.adapter.optimizer_state_bytes + average))
 
 
 def _norm_bytes(shape: ModelShape, width: int, size: int, *, full: bool) -> float:

@@ -1,0 +1,142 @@
+"""The six tasks of ``auto_recipe.py``: public rows, with what counts as a right answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, create_model
+
+import ftkit as ft
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A task with its rows: those to train on, and others to score."""
+
+    task: ft.Task
+    train: ft.Dataset
+    test: ft.Dataset
+    metric: str
+    max_output_tokens: int
+
+
+def read(*files: Path) -> list[dict[str, Any]]:
+    """Read JSON Lines."""
+    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def trial(
+    task: ft.Task, rows: Iterable[Mapping[str, Any]], test: Iterable[Mapping[str, Any]], metric: str, tokens: int
+) -> Trial:
+    """Put rows with a ``gold`` column into a trial."""
+    made = [ft.Dataset.from_rows([dict(row) for row in part], task, target="gold") for part in (rows, test)]
+    return Trial(task, *made, metric, tokens)
+
+
+def addresses(data: Path) -> Trial:
+    """Fourteen nullable fields of an American address."""
+    rows, test = (read(data / "addresses" / f"{name}.jsonl") for name in ("train", "validation"))
+    fields: dict[str, Any] = dict.fromkeys(rows[0]["parts"], (str | None, ...))
+    task = ft.Task("Split the address into its parts.", input="{address}", output=create_model("Address", **fields))
+    gold = [[{"address": row["address"], "gold": row["parts"]} for row in part] for part in (rows, test)]
+    return trial(task, *gold, "record_exact", 200)
+
+
+def snips(data: Path) -> Trial:
+    """Seven intents."""
+    rows, test = (read(data / "snips" / f"{name}.jsonl") for name in ("train", "validation"))
+    intents = tuple(sorted({row["intent"] for row in rows}))
+    task = ft.Task("What does the user want?", input="{text}", output=Literal[intents])  # type: ignore[valid-type]
+    gold = [[{"text": row["text"], "gold": row["intent"]} for row in part] for part in (rows, test)]
+    return trial(task, *gold, "accuracy", 12)
+
+
+def gsm8k(data: Path) -> Trial:
+    """Word problems; the number after ``####`` counts."""
+    rows, test = (read(data / "gsm8k" / f"{name}.jsonl") for name in ("train", "test"))
+    task = ft.Task("Solve the problem. End with #### and the number.", input="{question}")
+    gold = [[{"question": row["question"], "gold": row["answer"]} for row in part] for part in (rows, test)]
+    return trial(task, *gold, "same_number", 200)
+
+
+def bfcl(data: Path) -> Trial:
+    """One tool call; a test set, of which every fourth row is scored and the others are trained on."""
+
+    def conversation(row: Mapping[str, Any]) -> dict[str, Any]:
+        [call] = row["ground_truth"]
+        [(name, wanted)] = call.items()
+        given = {argument: values[0] for argument, values in wanted.items() if values[0] != ""}
+        answer = {"id": "call_0", "type": "function", "function": {"name": name, "arguments": json.dumps(given)}}
+        tools = [{"type": "function", "function": json_schema(function)} for function in row["function"]]
+        messages = [*row["question"][0], {"role": "assistant", "content": None, "tool_calls": [answer]}]
+        return {"messages": messages, "tools": tools}
+
+    rows = [conversation(row) for row in read(data / "bfcl" / "multiple.jsonl", data / "bfcl" / "simple_python.jsonl")]
+    parts = [row for at, row in enumerate(rows) if at % 4], rows[::4]
+    made = [ft.Dataset.from_rows(part) for part in parts]
+    return Trial(made[0].task, *made, "tool_calls_match", 128)
+
+
+def json_schema(value: Any) -> Any:
+    """BFCL's types as JSON Schema calls them."""
+    if isinstance(value, list):
+        return [json_schema(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    names = {"dict": "object", "float": "number", "tuple": "array"}
+    return {
+        key: names.get(each, each) if key == "type" and isinstance(each, str) else json_schema(each)
+        for key, each in value.items()
+        if not (key == "type" and each == "any")
+    }
+
+
+def sql(data: Path) -> Trial:
+    """Questions to SQL, equal but for spaces."""
+    rows, test = (read(data / "sql" / f"{name}.jsonl") for name in ("train", "test"))
+    task = ft.Task("Translate the question to SQL.", input="{question}")
+    gold = [[{"question": row["question"], "gold": row["sql"]} for row in part] for part in (rows, test)]
+    return trial(task, *gold, "normalised_match", 200)
+
+
+class Visit(BaseModel):
+    """What a clinic note says."""
+
+    patient_name: str
+    age: int
+    diagnosis: str
+    medication: str | None
+    follow_up_days: int | None
+
+
+def visits(data: Path) -> Trial:
+    """The demo's clinic notes."""
+    task = ft.Task("Extract the visit record from the clinic note.", input="{note}", output=Visit)
+    rows = ft.Dataset.load(EXAMPLES / "visits" / "visits.jsonl", task, target="record")
+    return Trial(task, *rows.split(test=0.2, group_by="patient_id", seed=7), "mean_field_accuracy", 72)
+
+
+TASKS: dict[str, Callable[[Path], Trial]] = {
+    each.__name__: each for each in (addresses, snips, gsm8k, bfcl, sql, visits)
+}
+
+
+def same_number(row: Any) -> bool | None:
+    """Whether the number after the last ``####`` is the wanted one."""
+
+    def number(text: str) -> str:
+        return re.sub(r"[^0-9.-]", "", text.rpartition("####")[2]) if "####" in text else ""
+
+    return number(row.text) == number(str(row.target)) != ""
+
+
+def metric_of(tried: Trial) -> Any:
+    """What a report needs to measure a trial's metric: its name, or the function where it is defined here."""
+    return same_number if tried.metric == same_number.__name__ else tried.metric
