@@ -18,6 +18,7 @@ import tempfile
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and inherited by the workers
 
 import ftkit as ft
+from ftkit.backends import Backend
 from ftkit.backends.local import LocalBackend
 
 WORDS = ("fever", "cough", "monday", "slept", "pain", "left", "knee", "takes", "aspirin", "asks", "visit", "lives")
@@ -35,7 +36,7 @@ def rows(count: int) -> ft.Dataset:
     return ft.Dataset.from_rows(made, ft.Task(input="{note}"), target="answer")
 
 
-def measure(backend: ft.Backend, recipe: ft.Recipe, data: ft.Dataset) -> tuple[float, list[float]]:
+def measure(backend: Backend, recipe: ft.Recipe, data: ft.Dataset) -> tuple[float, list[float]]:
     """Examples per second after the first steps, and all losses."""
     steps = list(ft.train(recipe, data, backend=backend, lint=False).wait(progress=False).metrics)
     timed = steps[WARM_UP:]
@@ -58,7 +59,7 @@ def main() -> int:
         os.environ.setdefault("FTKIT_HOME", home)
         for workers in (1, asked.workers):
             if asked.ray is None:
-                backend: ft.Backend = LocalBackend(asked.model, workers=workers)
+                backend: Backend = LocalBackend(asked.model, workers=workers)
             else:
                 backend = ft.Ray(
                     asked.model, address=asked.ray, workers=workers, gpus_per_worker=0, storage=asked.storage
