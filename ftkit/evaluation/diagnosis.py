@@ -259,10 +259,10 @@ def _against_tuned(
         sentence += ". What training cost is not known, so it is left out"
     elif training and predictions is None:
         even = compared.break_even
-        payback = (
-            "never" if even is None or even.predictions is None else f"after {counted(even.predictions, 'answer')}"
-        )
-        sentence += f". Training cost {usd_text(training)}, which is paid back {payback}"
+        sentence += f". Training cost {usd_text(training)}"
+        if even is not None:
+            payback = "never" if even.predictions is None else f"after {counted(even.predictions, 'answer')}"
+            sentence += f", which is paid back {payback}"
     yield Evidence(speaks_for="tune" if wins else "prompt", sentence=sentence)
 
 

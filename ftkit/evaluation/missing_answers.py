@@ -2,6 +2,9 @@
 
 Such an answer counts as wrong in the metrics, but it is no evidence about the model. A verdict therefore has to hold
 whatever the missing answers would have scored: the bounds of Manski (1989, "Anatomy of the Selection Problem").
+
+A metric may also leave rows out by their answer, as the faults of JSON leave out what is no JSON. A model must not win
+by such rows: if the metric counts them for the other model, the verdict has to hold though they have the worst score.
 """
 
 from __future__ import annotations
@@ -49,7 +52,8 @@ def verdict_with_missing(
         The verdict; ``"non-inferior"`` instead of ``"better"``, or ``"inconclusive"``, if no more than that holds.
     """
     name = change.name
-    if verdict == "inconclusive" or not any(_missing(row, name) for pair in pairs for row in pair):
+    missing = any(_missing(row, name) for pair in pairs for row in pair)
+    if verdict == "inconclusive" or not (missing or any(_left_out(pairs, name))):
         return verdict
     if not all(name in row.scores for pair in pairs for row in pair):
         return "inconclusive"  # a metric of all rows at once: what a row adds is not known
@@ -86,7 +90,23 @@ def missing_reason(name: str, pairs: Sequence[Pair], labels: tuple[str, str]) ->
             f"The verdict depends on answers that are missing ({where}): a failed request or grade says nothing about "
             "a model. Ask these rows again."
         )
+    where = _where(_left_out(pairs, name), labels, "row")
+    if where:
+        sentences.append(
+            f"The verdict depends on rows that {name} leaves out for one model and counts for the other ({where}): "
+            "choose a metric that counts all rows."
+        )
     return " ".join(sentences)
+
+
+def _left_out(pairs: Sequence[Pair], name: str) -> tuple[int, int]:
+    """How many rows a metric leaves out for each model by its answer, and counts for the other."""
+    counts = [0, 0]
+    for pair in pairs:
+        for side in (0, 1):
+            own, other = (pair[at].scores.get(name, 0.0) for at in (side, 1 - side))
+            counts[side] += own is None and other is not None and not _missing(pair[side], name)
+    return counts[0], counts[1]
 
 
 def _where(counts: Sequence[int], labels: tuple[str, str], noun: str) -> str:
@@ -113,18 +133,28 @@ def _filled(pairs: Sequence[Pair], change: MetricChange, *, best_for: Literal["b
     best, worst = (high, low) if change.higher_is_better else (low, high)
     values = (best, worst) if best_for == "before" else (worst, best)
 
-    def fill(row: RowResult, value: float) -> RowResult:
-        score, missing = row.scores[name], _missing(row, name)
-        if not missing or score is None:
+    def fill(row: RowResult, other: RowResult, value: float) -> RowResult:
+        score = row.scores[name]
+        if score is None:
+            # Left out by its answer: the rows that the other model has must not be lost to the one that would win.
+            counts = other.scores[name] is not None and (value == worst or _missing(row, name))
+            return _scored(row, name, value) if counts else row
+        if not _missing(row, name):
             return row
         own = [value if _is_missing(answer, name) else answer.scores.get(name) for answer in row.answers]
         known = [one for one in own if one is not None] if row.others else [value]
-        return row.model_copy(update={"scores": {**row.scores, name: sum(known) / len(known)}})
+        return _scored(row, name, sum(known) / len(known))
 
     return [
-        (first, second) if _same_unclear(first, second, name) else (fill(first, values[0]), fill(second, values[1]))
+        (first, second)
+        if _same_unclear(first, second, name)
+        else (fill(first, second, values[0]), fill(second, first, values[1]))
         for first, second in pairs
     ]
+
+
+def _scored(row: RowResult, name: str, score: float) -> RowResult:
+    return row.model_copy(update={"scores": {**row.scores, name: score}})
 
 
 def _same_unclear(first: RowResult, second: RowResult, name: str) -> bool:

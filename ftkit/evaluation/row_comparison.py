@@ -14,7 +14,7 @@ from ftkit.evaluation.paired_difference import metric_changes, paired_statistics
 from ftkit.evaluation.row_dependence import depends_on_rows
 from ftkit.evaluation.statistics import check_confidence
 from ftkit.evaluation.verdict import Evidence, Improvement, floor_reason, rows_needed, sentence, verdict_of
-from ftkit.results.metric_result import Unit
+from ftkit.results.metric_result import Unit, Verdict
 from ftkit.results.report import Comparison, Report
 from ftkit.results.report_row import RowResult
 from ftkit.results.row_pairing import Counts, kind_of, paired_rows
@@ -117,8 +117,15 @@ def compare_rows(
         metrics=changes,
         before=before,
         after=after,
-        break_even=None if verdict == "worse" else break_even(before, after),
+        break_even=break_even(before, after) if _may_replace(verdict, improvement, margin) else None,
         other_prompts=other_prompts,
+    )
+
+
+def _may_replace(verdict: Verdict, improvement: Improvement, margin: float | None) -> bool:
+    """Whether the second model may take the place of the first: as good, or no loss beyond the margin was seen."""
+    return verdict in ("better", "non-inferior") or (
+        verdict == "inconclusive" and improvement.change >= -(margin or 0.0) - 1e-12
     )
 
 

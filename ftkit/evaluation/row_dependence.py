@@ -37,7 +37,8 @@ def depends_on_rows(report: Report, metric: str) -> bool | None:
         metric: The metric; only metrics that ``"auto"`` selects are computed again, because graders cost time or money.
 
     Returns:
-        Whether they do, by a one-sided test at 5 %; None if that is not known.
+        Whether they do, by a one-sided test at 5 %; None if that is not known, or if the metric reads the answer alone,
+        such as ``parse_rate``: it says nothing of the row, and does not claim to.
     """
     import numpy as np
 
@@ -45,7 +46,7 @@ def depends_on_rows(report: Report, metric: str) -> bool | None:
     rows = [row.model_copy(update={"others": ()}) for row in report.rows[::step] if row.finish_reason != "error"]
     context = MetricContext(report.output, report.rows, report.comparators)
     scored = next((each for each in select_metrics("auto", context) if each.name == metric), None)
-    if not isinstance(scored, RowMetric) or len(rows) < 2:
+    if not isinstance(scored, RowMetric) or len(rows) < 2 or not _reads_target(scored, rows):
         return None
     sign = 1.0 if scored.higher_is_better else -1.0
     own = _scores(scored, rows)
@@ -56,6 +57,12 @@ def depends_on_rows(report: Report, metric: str) -> bool | None:
         return None
     error = float(differences.std(ddof=1)) / len(differences) ** 0.5
     return bool(differences.mean() > _QUANTILE * error + 1e-9)
+
+
+def _reads_target(metric: RowMetric, rows: Sequence[RowResult]) -> bool:
+    """Whether a metric compares answers with what is wanted: it then leaves out rows that want nothing."""
+    nothing = {"has_target": False, "target": None, "target_tool_calls": None}
+    return all(score is None for score in metric.scores([row.model_copy(update=nothing) for row in rows]))
 
 
 def _scores(metric: RowMetric, rows: Sequence[RowResult]) -> NDArray[np.float64]:

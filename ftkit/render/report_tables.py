@@ -285,6 +285,12 @@ def comparison_lines(comparison: Comparison) -> list[str]:
             lines.append(f"Break-even: never; {cost}, and it costs {saved} more")
         else:
             lines.append(f"Break-even: after {count_text(even.predictions)} predictions; {cost}, and it saves {saved}")
+            if comparison.verdict == "inconclusive":
+                lines[-1] += f", if {comparison.labels[1]} is as good, which is not shown"
+    elif all(report.cost.per_1000_usd is not None for report in (comparison.before, comparison.after)) and (
+        comparison.after.cost.training_usd is not None
+    ):
+        lines.append(f"Break-even: not named, because {comparison.labels[1]} scores lower")
     return lines
 
 

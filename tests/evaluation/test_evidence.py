@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftkit.data import Dataset
-from ftkit.evaluation import Report, baselines, compare, evaluate
+from ftkit.evaluation import Report, RowResult, baselines, compare, evaluate, metric
 from ftkit.evaluation.metric_statistics import cluster_ids
 from ftkit.evaluation.metrics.text_overlap import chrf
 from ftkit.results.answer import Sampling
-from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answers, dataset, failed, visit
+from tests.evaluation.scripted import ECHO, TRIAGE, VISITS, ScriptedModel, answered, answers, dataset, failed, visit
 
 
 def reported(folder: Path, task: Any, wanted: list[Any], said: list[Any], **options: Any) -> Report:
@@ -162,6 +162,52 @@ def test_a_model_that_stops_giving_json_is_not_better_at_types(tmp_path: Path) -
     change = compare(before, after)["wrong_type_rate"]
     assert change.n == 10
     assert change.verdict == "inconclusive"
+
+
+@metric("right_if_readable", description="readable answers that are right")
+def right_if_readable(row: RowResult) -> bool | None:
+    return row.value == row.target if row.readable else None
+
+
+def test_rows_that_a_metric_leaves_out_win_nothing(tmp_path: Path) -> None:
+    """A model that gives no answer where it would be wrong is not better, and not as good, by what is left."""
+    wanted = [visit(number) for number in range(60)]
+    wrong = [visit(number, age=1) if number % 3 == 0 else visit(number) for number in range(60)]
+    some: list[Any] = ["I do not know." if number % 3 else visit(number) for number in range(60)]
+    metrics: Any = ["auto", right_if_readable]
+    full, half, few = (reported(tmp_path, VISITS, wanted, said, metrics=metrics) for said in (wanted, wrong, some))
+    for before, name in ((full, "right_if_readable"), (half, "right_if_readable"), (full, "wrong_type_rate")):
+        found = compare(before, few, margin=0.2, primary=name)
+        assert found.verdict == "inconclusive"
+        assert f"The verdict depends on rows that {name} leaves out for one model and counts for the other" in (
+            found.sentence
+        )
+        assert "(40 rows of scripted)" in found.sentence or "(40 rows of after)" in found.sentence
+    assert compare(few, full, margin=0.2, primary="right_if_readable").verdict == "non-inferior"
+
+
+def test_metrics_of_the_form_alone_may_show_equality(tmp_path: Path) -> None:
+    """A metric that reads no target cannot depend on the row; the rates of the form are no less evidence for it."""
+    wanted = [visit(number) for number in range(60)]
+    report = reported(tmp_path, VISITS, wanted, wanted)
+    for name in ("schema_valid_rate", "parse_rate", "wrong_type_rate", "record_exact"):
+        assert compare(report, report, margin=0.1, primary=name).verdict == "non-inferior", name
+
+
+def test_no_break_even_is_named_for_a_model_that_scores_lower(tmp_path: Path) -> None:
+    wanted = [visit(number) for number in range(40)]
+
+    def priced(wrong: int, usd: float, training: float | None = None) -> Report:
+        said = [answered(json.dumps(visit(n, age=1) if n < wrong else visit(n)), cost=usd) for n in range(40)]
+        return reported(tmp_path, VISITS, wanted, said, training_usd=training)
+
+    cheap = compare(priced(0, 0.01), priced(5, 0.001, 5.0))
+    assert cheap.verdict == "inconclusive"
+    assert cheap.break_even is None
+    assert "Break-even: not named, because" in str(cheap)
+    equal = compare(priced(0, 0.01), priced(0, 0.001, 5.0))
+    assert equal.break_even is not None
+    assert "is as good, which is not shown" in " ".join(str(equal).split())
 
 
 def test_rows_that_failed_do_not_make_a_model_cheap(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from ftkit.evaluation.statistics import (
     power_of,
     quantile,
     resample,
+    score_interval,
     sign_flip,
     wilson_interval,
 )
@@ -132,3 +133,27 @@ def test_power_rises_with_the_rows_where_few_rows_changed() -> None:
     assert powers == sorted(powers)
     assert powers[-1] > 0.99
     assert clusters_needed(scores, limit=-0.2, bounds=(-1.0, 1.0), confidence=0.95, power=0.8, binary=True) < 40
+
+
+def test_a_changed_test_level_needs_more_changed_groups() -> None:
+    """Signs of six groups can have p = 0.03 and signs of eight p = 0.008, so fewer cannot show a gain at 99 %."""
+    moved = np.repeat([1.0, *[0.0] * 19], 2)
+    scores = clustered_scores(moved, np.ones(40), np.repeat(np.arange(20), 2))
+    needed = [
+        clusters_needed(scores, limit=0.0, bounds=(-1.0, 1.0), confidence=level, power=0.8, binary=False) or 0
+        for level in (0.95, 0.99)
+    ]
+    assert needed[0] * 0.05 > 6
+    assert needed[1] * 0.05 > 8
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01, 0.04])
+def test_small_noise_is_no_evidence_that_no_answer_is_broken(noise: float) -> None:
+    """88 rows without a broken answer leave a share of 3 % of them possible, however little the others vary."""
+    changes = np.random.default_rng(4).normal(0.0, noise, 88)
+    low, high = score_interval(clustered_scores(changes, np.ones(88), np.arange(88)), 0.95, (-1.0, 1.0))
+    assert low < -0.03
+    assert high > 0.03
+    wide = np.random.default_rng(4).normal(0.0, 0.25, 88)  # here the spread itself decides
+    low, high = score_interval(clustered_scores(wide, np.ones(88), np.arange(88)), 0.95, (-1.0, 1.0))
+    assert high - low == pytest.approx(2 * 1.99 * wide.std(ddof=1) / 88**0.5, rel=0.1)

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 
 from ftkit.evaluation.probes.claims import Denials, offers_several, readable_numbers
-from ftkit.evaluation.probes.clauses import Clause, Word, clauses_of, same_word
+from ftkit.evaluation.probes.clauses import PREPOSITIONS, Clause, Word, clauses_of, same_word
 from ftkit.evaluation.probes.readings import Outcome
+from ftkit.evaluation.probes.scopes import asks_of, is_out_of_scope, singles_of
 from ftkit.evaluation.probes.statements import Level, Question, preposition_before, statement
 from ftkit.evaluation.probes.word_lists import word_list
 
@@ -24,12 +25,13 @@ __all__ = ["read_number"]
 _OPERATORS = word_list("operators")
 _RESULTS = frozenset(["=", "equals", "makes", "gives", "is", "are", "≈", "was", "be"])
 _SYMBOLS = frozenset({"c", "f", "k", "h"})
+_LATER = frozenset({"now", "after", "left", "remaining", "new"})
+"""Words of what became of what the question tells."""
 _MAX_NUMBERS = 50
 """Numbers that are read; answers to short questions have fewer."""
 _ORDINALS = frozenset({"st", "nd", "rd", "th"})
 _UNITS = word_list("units")
 _QUANTITY = re.compile(r"(?:\b(in|for|after|with|at|by|to)\s)?(?<![\d.])(\d+|\bone\b)\s([a-z]+)", re.IGNORECASE)
-_SINGLE = re.compile(r"\ban? (hour|minute|day|week|year|month)\b", re.IGNORECASE)
 _ASKED = re.compile(
     r"how many (?!are\b|is\b|does\b|do\b)([a-z]+)|\bin (dollars|degrees|km)\b|\bhow (old)\b", re.IGNORECASE
 )
@@ -93,8 +95,8 @@ def _asked_of(question: Question) -> _Asked:
             given.setdefault(noun.casefold(), set()).add(value)
             if preposition:
                 placed.setdefault((preposition.casefold(), noun.casefold()), set()).add(value)
-    for noun in _SINGLE.findall(question.text):
-        given.setdefault(noun.casefold(), set()).add(1.0)
+    for noun in singles_of(question):
+        given.setdefault(noun, set()).add(1.0)
     found = _ASKED.search(question.text)
     noun = next((part for part in found.groups() if part), "") if found else ""
     noun = {"old": "years"}.get(noun.casefold(), noun.casefold())
@@ -168,6 +170,10 @@ class _Reader:
         if number.noun not in (_Noun.NONE, _Noun.ASKED) or number.operand:
             return Level.ASIDE
         clause = self._clauses[number.clause]
+        phrase = self._leading_phrase(number)
+        shift = len(phrase)
+        if is_out_of_scope((*phrase, *clause.words), number.place + shift, number.end + shift, self._question):
+            return Level.ASIDE
         own = [each for each in self._numbers if each.clause == number.clause and each.place != number.place]
         if any(each.noun is _Noun.CONTRADICTS for each in own):
             return Level.ASIDE
@@ -199,7 +205,23 @@ class _Reader:
         """Whether a clause is about what is asked, and not what the question tells."""
         rest = [word for place, word in enumerate(clause.words) if place not in others and word.kind == "word"]
         shared = [word for word in rest if self._question.has(word.lower)]
-        return number.result or not shared or any(self._question.asks(word.lower) for word in shared)
+        phrase = self._leading_phrase(number)
+        placed = any(
+            first.kind == "number" and asks_of(first.value, second.lower, self._question)
+            for first, second in pairwise(phrase)
+        )
+        later = number.value not in self._given and (placed or any(word.lower in _LATER for word in rest))
+        return number.result or later or not shared or any(self._question.asks(word.lower) for word in shared)
+
+    def _leading_phrase(self, number: _Number) -> tuple[Word, ...]:
+        """The words of a phrase that a comma divides from the clause of a number: "In 3 hours, …"."""
+        clause = self._clauses[number.clause]
+        if clause.opener != "," or not number.clause:
+            return ()
+        before = self._clauses[number.clause - 1]
+        if before.sentence != clause.sentence or before.words[0].lower not in PREPOSITIONS:
+            return ()
+        return before.words
 
     def _is_result(self, later: _Number, number: _Number) -> bool:
         """Whether a later number of the clause is said to be what this one is: "half of 45 is 90"."""
@@ -255,7 +277,7 @@ class _Reader:
                 and word.lower not in _OPERATORS
             ):
                 verb = self._question.has(word.lower) and not self._is_noun(word.lower)
-                if verb:
+                if verb and not (end + 1 == len(words) and word.lower.endswith("s") and place):
                     break
                 names.append(word.lower)
             elif word.lower == "percent":

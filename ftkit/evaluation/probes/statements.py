@@ -35,6 +35,8 @@ _DISTANT = word_list("distant")
 """Prepositions that place something beside what is asked for: "near Paris"."""
 _ANSWERING = frozenset({"", "in", "on", "at", "by", "of"})
 """Prepositions with which an answer may begin: "In 1969"."""
+_HEADS = word_list("heads")
+"""Nouns that "of" and the name of the thing itself may follow: "the city of Paris"."""
 _DEMONYM = re.compile(r"(?:[a-z]{2,30}(?:an|ese|ish|ic)|french|greek|dutch|swiss|renaissance)\Z", re.IGNORECASE)
 _MAX_ATTRIBUTES = 3
 
@@ -219,7 +221,12 @@ def statement(
     preposition = preposition_before(clause, first)
     skipped = {*range(first, last), *others, *_attributes(clause, first)}
     only = is_bare(clause, skipped)
-    if preposition in _DISTANT or (only and preposition not in _ANSWERING) or _turned(words, first, question):
+    if (
+        preposition in _DISTANT
+        or (only and preposition not in _ANSWERING)
+        or _turned(words, first, question)
+        or _owned(words, first, last, question)
+    ):
         return Statement(Level.ASIDE, 0, 0)
     shared, foreign, topical = set(), 0, False
     phrase = ""  # the preposition of the phrase that the loop is in
@@ -253,6 +260,23 @@ def _turned(words: tuple[Word, ...], first: int, question: Question) -> bool:
         first >= 2
         and words[first - 1].lower == "of"
         and any(same_word(words[first - 2].lower, own) for own in question.of)
+    )
+
+
+def _owned(words: tuple[Word, ...], first: int, last: int, question: Question) -> bool:
+    """Whether the subject is something else of the word: "the people of Paris", "Paris's people"."""
+    if words[last - 1].text.endswith(("'s", "’s")):
+        end = last
+        while end < len(words) and words[end].content and not question.has(words[end].lower):
+            end += 1
+        return last < end < len(words) and not any(same_word(words[end].lower, noun) for noun in question.nouns)
+    of = first - 1 if first and words[first - 1].lower not in DETERMINERS else first - 2
+    if of < 1 or words[of].lower != "of" or last == len(words):
+        return False
+    before = [word for word in words[:of] if word.lower not in DETERMINERS]
+    head = words[of - 1].lower
+    return (
+        all(word.content for word in before) and words[of - 1].content and head not in _HEADS and not question.has(head)
     )
 
 

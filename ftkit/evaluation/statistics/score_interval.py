@@ -28,6 +28,8 @@ __all__ = ["ClusteredScores", "clustered_scores", "score_interval", "score_stati
 _RARE = 15
 """Clusters that score otherwise than the rest, up to which the bounds of the score count fully."""
 
+_ALIKE = 0.1
+"""Scores that differ by no more count as the same: small noise says nothing of how far an answer may fall."""
 
 _NEWTON_STEPS = 16
 
@@ -58,9 +60,9 @@ class ClusteredScores:
     def unseen(self, values: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.float64]:
         """Return by how much a cluster that was not seen may differ from tested means.
 
-        Where all clusters score the same but for fifteen or fewer, such a cluster may be at the bound of the score. A
-        rare answer may be wholly wrong although none was seen. With ``k`` clusters that score otherwise, one beyond
-        all of them has a probability of about 1/k, so the distance from the most extreme one to the bound is
+        Where all clusters score about the same but for fifteen or fewer, such a cluster may be at the bound of the
+        score. A rare answer may be wholly wrong although none was seen. With ``k`` clusters that score otherwise, one
+        beyond all of them has a probability of about 1/k, so the distance from the most extreme one to the bound is
         multiplied by ``15/k``.
 
         Args:
@@ -73,8 +75,7 @@ class ClusteredScores:
         """
         import numpy as np
 
-        _, same = np.unique(np.round(self.sums / self.sizes, 9), return_inverse=True)
-        other = float(self.counts.sum() - np.bincount(same, weights=self.counts).max())
+        other = float(self.counts.sum()) - self._alike()
         share = min(1.0, _RARE / other) if other else 1.0
         mean = self.mean
         excess = self.sums - mean * self.sizes
@@ -84,6 +85,17 @@ class ClusteredScores:
             ends.append(seen + (furthest - seen) * share)
         moved = self.atom_size * (values - mean)
         return np.stack([end - moved for end in ends], axis=1)
+
+    def _alike(self) -> float:
+        """The largest number of clusters that score about the same."""
+        import numpy as np
+
+        ratios = self.sums / self.sizes
+        order = np.argsort(ratios, kind="stable")
+        ordered, before = ratios[order], np.concatenate([[0.0], np.cumsum(self.counts[order])])
+        first = np.searchsorted(ordered, ordered - _ALIKE - 1e-9, side="left")
+        last = np.searchsorted(ordered, ordered + _ALIKE + 1e-9, side="right")
+        return float((before[last] - before[first]).max())
 
 
 def clustered_scores(
