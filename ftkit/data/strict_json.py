@@ -14,7 +14,7 @@ from ftkit.errors import DataError, Place
 from ftkit.schema.json_text import MAX_DEPTH
 from ftkit.schema.json_values import is_nested_deeper
 
-__all__ = ["canonical_json", "decode_utf8", "parse_json", "parse_json_object"]
+__all__ = ["canonical_json", "decode_utf8", "parse_json", "parse_json_object", "parse_json_objects"]
 
 
 class _RefusedError(ValueError):
@@ -130,6 +130,40 @@ def parse_json(text: str, place: Place, field: str | None = None) -> Any:
     if "\\u" in text:
         _refuse_surrogates(value, place, field)
     return value
+
+
+def parse_json_objects(text: str, place: Place) -> list[dict[str, Any]]:
+    """Parse a text of JSON objects, one after the other, with any white space between them.
+
+    Args:
+        text: the text.
+        place: of the text, for errors.
+
+    Returns:
+        The objects.
+
+    Raises:
+        DataError: the text is something else.
+    """
+    found, at = [], _next(text, 0)
+    while at < len(text):
+        try:
+            _, end = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = len(text)  # what is wrong is said by the strict parser
+        value = parse_json(text[at:end], place)
+        if not isinstance(value, dict):
+            raise DataError(f"must be a JSON object, this is {_kind(value)}", place=place)
+        found.append(value)
+        at = _next(text, end)
+    return found
+
+
+def _next(text: str, at: int) -> int:
+    """The place of the next character that is no white space."""
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    return at
 
 
 def parse_json_object(raw: bytes, place: Place, offset: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from ftkit.data.formats import FORMATS, RawRow
 from ftkit.data.formats.traces import TraceFacts, TraceFormat
 from ftkit.data.formats.traces.base import time_of
 from ftkit.data.sources import Corpus, open_source
-from ftkit.data.strict_json import canonical_json, parse_json
+from ftkit.data.strict_json import canonical_json, parse_json_objects
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, DataError, FormatError, Place
 from ftkit.task import Message, Task
@@ -27,6 +28,8 @@ _ENVELOPES = ("data", "items", "runs", "traces")
 """Where answers of list APIs have their records."""
 _MAX_ENVELOPE = 3
 """Most keys of an answer that holds one record, such as ``{"message": …, "data": {…}}``."""
+_LOOKED_AT = 1_000
+"""Most records that are looked at for one of a known format."""
 _WHOLE_FILE = 256 * 1024 * 1024
 _MAX_CALLS = 5_000_000
 
@@ -135,8 +138,10 @@ def read_traces(
         message = "one page of a longer list: rows of the other pages are missing; fetch them, and give all files"
         problems.append(DataError(message, place=place))
 
-    for place, record in _records(paths, on_page):
-        chosen = chosen or _detected(record, place)
+    records = _records(paths, on_page)
+    if chosen is None:
+        chosen, records = _detected(records)
+    for place, record in records if chosen else ():
         for call in chosen.records(record):
             count += 1
             if count > _MAX_CALLS:
@@ -196,12 +201,15 @@ def _records(
     paths: Sequence[str | os.PathLike[str]], on_page: Callable[[Place], None]
 ) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     for path in paths:
-        whole = _whole_object(Path(path))
-        if whole is not None:
-            records = _enveloped(whole)
-            if records != [whole] and _more_pages(whole):
-                on_page(Place(Path(path).name, 1))
-            for number, record in enumerate(records or (), 1):
+        objects = _objects(Path(path))
+        if objects:
+            records = []
+            for whole in objects:
+                inside = _enveloped(whole)
+                records += inside
+                if inside != [whole] and _more_pages(whole):
+                    on_page(Place(Path(path).name, 1))
+            for number, record in enumerate(records, 1):
                 if not isinstance(record, dict):
                     raise DataError("a record must be an object", place=Place(Path(path).name, 1, number))
                 yield Place(Path(path).name, 1, number), record
@@ -215,6 +223,9 @@ def _records(
 
 def _enveloped(whole: dict[str, Any]) -> list[Any]:
     """The records in an answer of an API, or the one that the object itself is."""
+    trace, observations = whole.get("trace"), whole.get("observations")
+    if isinstance(trace, dict) and isinstance(observations, list):  # a trace as Langfuse's page downloads it
+        return [{**trace, "observations": observations}]
     for name in _ENVELOPES:
         inside = whole.get(name)
         if isinstance(inside, list) and all(isinstance(one, dict) for one in inside):
@@ -234,23 +245,35 @@ def _more_pages(whole: Mapping[str, Any]) -> bool:
     return whole.get("has_more") is True or bool(cursor)
 
 
-def _whole_object(path: Path) -> dict[str, Any] | None:
-    """The object of a ``.json`` file that holds one, as OTLP's and the answers of list APIs do."""
+def _objects(path: Path) -> list[dict[str, Any]]:
+    """The objects of a ``.json`` file: one, as OTLP's and the answers of list APIs, or several after each other.
+
+    The console exporter of OpenTelemetry's SDK writes each span over many lines.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The objects; none of files of other forms, which are read by line.
+
+    Raises:
+        DataError: the file is too large.
+    """
     if path.suffix.lower() != ".json" or not path.is_file():
-        return None
+        return []
     with path.open("rb") as file:
         first = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
         if first != b"{":
-            return None
+            return []
         file.seek(0)
         content = file.read(_WHOLE_FILE + 1)
     if len(content) > _WHOLE_FILE:
         raise DataError(f"{path} is larger than {_WHOLE_FILE >> 20} MiB; write it as JSON Lines")
     try:
-        value = parse_json(content.decode("utf-8-sig"), Place(path.name, 1))
-    except ValueError:  # JSON Lines in a .json file, whose faults are named when its lines are read
-        return None
-    return value if isinstance(value, dict) else None
+        text = content.decode("utf-8-sig")
+        return parse_json_objects(text, Place(path.name, 1))
+    except ValueError:  # faults are named when the lines are read
+        return []
 
 
 def _named(name: str) -> TraceFormat:
@@ -265,13 +288,33 @@ def _named(name: str) -> TraceFormat:
     return format_
 
 
-def _detected(record: Mapping[str, Any], place: Place) -> TraceFormat:
+def _detected(
+    records: Iterator[tuple[Place, Mapping[str, Any]]],
+) -> tuple[TraceFormat | None, Iterator[tuple[Place, Mapping[str, Any]]]]:
+    """The format of the first record that has one: spans of other work may come before those of a model."""
     known = [each for each in dict(FORMATS.items()).values() if isinstance(each, TraceFormat)]
-    found = [each for each in known if each.matches(record)]
-    if len(found) != 1:
-        names = " or ".join(each.name for each in found) or f"none of {', '.join(each.name for each in known)}"
-        raise FormatError(ErrorText(f"the record may be {names}; name it with ", Argument("format")), place=place)
-    return found[0]
+    before: list[tuple[Place, Mapping[str, Any]]] = []
+    for place, record in records:
+        before.append((place, record))
+        found = [each for each in known if each.matches(record)]
+        if len(found) == 1:
+            return found[0], itertools.chain(before, records)
+        if found:
+            names = " or ".join(each.name for each in found)
+            raise FormatError(ErrorText(f"the record may be {names}; name it with ", Argument("format")), place=place)
+        if len(before) == _LOOKED_AT:
+            break
+    if not before:
+        return None, iter(())
+    keys = ", ".join(f"{key:.40}" for key in list(before[0][1])[:8])
+    raise FormatError(
+        ErrorText(
+            f"no record is of {', '.join(each.name for each in known)}; the first has {keys or 'no keys'}. ",
+            "Name one with ",
+            Argument("format"),
+        ),
+        place=before[0][0],
+    )
 
 
 def day_or_time(text: str) -> datetime:

@@ -214,7 +214,7 @@ def test_the_command_writes_rows_and_names_secrets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "says"),
     [
-        ({"a": 1}, "the record may be none of otel, langfuse"),
+        ({"a": 1}, "no record is of otel, langfuse, langsmith, litellm, openai_stored; the first has a."),
         (LITELLM | {"response": {}}, "1 cannot be read. The first: t.jsonl:1: response: there is no answer"),
         (LITELLM | {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "a part of type 'image_url'"),
         (LITELLM | {"messages": "x" * 10, "response": None}, "there is no answer"),

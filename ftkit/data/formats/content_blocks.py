@@ -18,7 +18,7 @@ from typing import Any, Literal
 from ftkit.data.formats.content import REASONING, join_text_parts
 from ftkit.errors import DataError, Place
 
-__all__ = ["has_blocks", "split_blocks", "thought_of"]
+__all__ = ["has_blocks", "is_call_or_result", "split_blocks", "thought_of"]
 
 _THOUGHTS = ("thinking", "reasoning")
 _CALLS = {"tool_use": ("id", "input"), "tool-call": ("toolCallId", "input"), "tool_call": ("id", "args")}
@@ -56,6 +56,21 @@ def has_blocks(message: Any) -> bool:
     if not isinstance(content, list):
         return False
     return any(isinstance(part, Mapping) and _is_block(part) for part in content)
+
+
+def is_call_or_result(part: Any) -> bool:
+    """Say whether a part of a content is a call or a result of a tool.
+
+    Args:
+        part: an element of a list of parts.
+
+    Returns:
+        Whether it is.
+    """
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if isinstance(kind, str) and (kind in _CALLS or kind in _RESULTS):
+        return True
+    return isinstance(part, Mapping) and any(isinstance(part.get(key), Mapping) for key in _BEDROCK[1:])
 
 
 def split_blocks(message: Mapping[str, Any], place: Place, field: str) -> list[tuple[str, dict[str, Any]]]:

@@ -1,8 +1,7 @@
-"""The base class of formats of traces, and helpers that read times, scores and messages."""
+"""The base class of formats of traces, and helpers that read times, scores and settings."""
 
 from __future__ import annotations
 
-import json
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -13,20 +12,18 @@ from typing import Any, ClassVar
 from ftkit.data.formats.base import Conversation, Format, RawRow
 from ftkit.data.formats.messages import read_messages
 from ftkit.data.formats.tools import read_tools
-from ftkit.errors import DataError, Place
-from ftkit.task import Message
+from ftkit.data.formats.traces.turns import parsed
+from ftkit.errors import DataError
 
 __all__ = [
     "TraceFacts",
     "TraceFormat",
-    "asked_turns",
     "call_settings",
-    "content_text",
     "ends_at_limit",
     "judged",
     "number_of",
-    "openai_message",
-    "parsed",
+    "request_settings",
+    "response_settings",
     "time_of",
     "traced_conversation",
 ]
@@ -47,17 +44,6 @@ _BAD = {
 }
 _REASONS = ("finish_reason", "stop_reason")
 _AT_LIMIT = {"length", "max_tokens", "max_output_tokens"}
-_ROLES = {
-    "human": "user",
-    "ai": "assistant",
-    "function": "tool",
-    "model": "assistant",
-    "humanmessage": "user",
-    "aimessage": "assistant",
-    "aimessagechunk": "assistant",
-    "systemmessage": "system",
-    "toolmessage": "tool",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,66 +98,116 @@ class TraceFormat(Format):
         """
 
 
-def asked_turns(given: Any, row: RawRow, field_name: str, missing: str) -> list[Message]:
-    """Read what a model was asked.
-
-    Args:
-        given: a text, or messages of OpenAI or of LangChain.
-        row: the row.
-        field_name: the field, for errors.
-        missing: what is said if it is neither.
-
-    Returns:
-        The messages.
-
-    Raises:
-        DataError: there are no messages, or a message cannot be read.
-    """
-    if isinstance(given, str):
-        return [{"role": "user", "content": given}]
-    if not isinstance(given, list) or not given:
-        raise DataError(missing, place=row.place, field=field_name)
-    return [openai_message(turn, row.place, f"{field_name}[{at}]") for at, turn in enumerate(given)]
-
-
 def traced_conversation(
-    row: RawRow, messages: list[Message], field_name: str, settings: Any, tools_field: str
+    row: RawRow, asked: list[Any], answer: list[Any], field_name: str, settings: Any, tools_field: str
 ) -> Conversation:
-    """Check the messages of a call and what was set beside them.
+    """Check the turns of a call and what was set beside them.
 
     Args:
         row: the row.
-        messages: the messages, the answer included.
+        asked: what the model was asked: messages, and items of the Responses API.
+        answer: what it answered.
         field_name: the field of the messages, for errors.
-        settings: the parameters of the call, with ``tools`` and ``parallel_tool_calls`` where it had them.
+        settings: the parameters of the call, with ``tools``, ``instructions`` and ``parallel_tool_calls`` where it had
+            them.
         tools_field: the field of the tools, for errors.
 
     Returns:
         The conversation.
+
+    Raises:
+        DataError: there is no question, a turn cannot be read, or turns before it are kept by the host alone.
     """
     given = settings if isinstance(settings, dict) else {}
+    if not asked:
+        raise DataError("there is an answer, and what was asked was not recorded", place=row.place, field=field_name)
+    for name in ("previous_response_id", "conversation", "prompt"):
+        if given.get(name) and not (name == "prompt" and isinstance(given[name], str | list)):
+            raise DataError(
+                "turns before the recorded ones are kept by the host, which this names; they were not recorded",
+                place=row.place,
+                field=name,
+            )
+    begin = next((turn for turn in asked if turn.get("role") not in ("system", "developer")), {})
+    if begin.get("tool_calls") or begin.get("type") == "function_call" or begin.get("role") == "tool":
+        raise DataError(
+            "it begins with a call of a tool: the turns before it were not recorded", place=row.place, field=field_name
+        )
+    instructions = given.get("instructions")
+    if isinstance(instructions, str) and instructions:
+        first = asked[0] if isinstance(asked[0], dict) else {}
+        if first.get("role") not in ("system", "developer") or first.get("content") != instructions:
+            asked = [{"role": "system", "content": instructions}, *asked]
     parallel = given.get("parallel_tool_calls")
-    return Conversation(
-        read_messages(messages, row.place, field_name),
-        read_tools(given.get("tools"), row.place, tools_field, nulls_are_absent=row.nulls_are_absent),
-        parallel if isinstance(parallel, bool) else None,
+    parallel = {"true": True, "false": False}.get(parallel, parallel) if isinstance(parallel, str) else parallel
+    tools = parsed(given.get("tools"))
+    if isinstance(tools, list):
+        tools = [_without_nulls(tool) for tool in tools] or None
+    conversation = Conversation(
+        read_messages([*asked, *answer], row.place, field_name),
+        read_tools(tools, row.place, tools_field, nulls_are_absent=row.nulls_are_absent),
+        parallel if isinstance(parallel, bool) and tools else None,
     )
+    if conversation.messages[-1]["role"] != "assistant":
+        raise DataError("there is no answer", place=row.place, field=field_name, problem="no_answer")
+    return conversation
 
 
-def call_settings(beside: Any, given: Any) -> dict[str, Any]:
+def _without_nulls(tool: Any) -> Any:
+    """A definition without the fields that answers of the Responses API fill with null."""
+    if not isinstance(tool, dict):
+        return tool
+    kept = {name: value for name, value in tool.items() if value is not None}
+    return {name: _without_nulls(value) if name == "function" else value for name, value in kept.items()}
+
+
+def call_settings(*parts: Any) -> dict[str, Any]:
     """Return the parameters of a call.
 
     Args:
-        beside: an object with parameters that the tool records beside the call, if it is one.
-        given: what was asked, which may be a whole request.
+        *parts: objects with parameters, among them whole requests; other values are passed over.
 
     Returns:
-        The parameters that are not null; those of the request precede.
+        The parameters that are not null; those of later objects precede.
     """
     found: dict[str, Any] = {}
-    for part in (beside, given):
+    for part in parts:
         found |= {name: value for name, value in (part.items() if isinstance(part, dict) else ()) if value is not None}
     return found
+
+
+def request_settings(request: Any) -> dict[str, Any]:
+    """Return the parameters of a request, with the system text of Anthropic's Messages API as ``instructions``.
+
+    Args:
+        request: what was asked, which may be a whole request.
+
+    Returns:
+        The parameters; none if it is something else.
+    """
+    if not isinstance(request, dict):
+        return {}
+    system = request.get("system")
+    if isinstance(system, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text"), str) for part in system
+    ):
+        system = "".join(part["text"] for part in system)
+    return {**request, "instructions": system} if isinstance(system, str) and system else request
+
+
+def response_settings(answer: Any) -> dict[str, Any]:
+    """Return the parameters that an answer of the Responses API repeats.
+
+    Args:
+        answer: an answer of any API.
+
+    Returns:
+        The parameters; none of other answers.
+    """
+    if not isinstance(answer, dict) or answer.get("object") != "response":
+        return {}
+    names = ("instructions", "tools", "parallel_tool_calls", "previous_response_id", "conversation", "prompt")
+    return {name: answer[name] for name in names if answer.get(name)}
 
 
 def ends_at_limit(value: Any) -> bool:
@@ -191,6 +227,10 @@ def ends_at_limit(value: Any) -> bool:
     places = [answer]
     for name in ("message", "kwargs", "generation_info", "response_metadata"):
         places += [place[name] for place in places if isinstance(place, dict) and isinstance(place.get(name), dict)]
+    details = [
+        place["incomplete_details"] for place in places if isinstance(place, dict) and place.get("incomplete_details")
+    ]
+    places += [{"finish_reason": each.get("reason")} for each in details if isinstance(each, dict)]
     reasons = (_first(place.get(key)) for place in places if isinstance(place, dict) for key in _REASONS)
     return any(isinstance(reason, str) and reason.lower() in _AT_LIMIT for reason in reasons)
 
@@ -199,23 +239,6 @@ def _first(value: Any) -> Any:
     """The first answer of nested lists of answers."""
     while isinstance(value, list) and value:
         value = value[0]
-    return value
-
-
-def parsed(value: Any) -> Any:
-    """Parse a text that is JSON; other values are returned as they are.
-
-    Args:
-        value: the value.
-
-    Returns:
-        The parsed value.
-    """
-    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
     return value
 
 
@@ -284,82 +307,3 @@ def judged(value: Any) -> bool | None:
     if number is None or number > 1:
         return None
     return number >= 0.5
-
-
-def content_text(content: Any, place: Place, field_name: str) -> str | None:
-    """Join the texts of a message's content.
-
-    Args:
-        content: a text, null, or a list of parts.
-        place: the row, for errors.
-        field_name: the field, for errors.
-
-    Returns:
-        The text; None for null.
-
-    Raises:
-        DataError: a part is no text.
-    """
-    if content is None or isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return json.dumps(content, ensure_ascii=False)
-    texts = []
-    for part in content:
-        if isinstance(part, str):
-            texts.append(part)
-            continue
-        kind = part.get("type") if isinstance(part, dict) else None
-        text = part.get("text", part.get("content")) if isinstance(part, dict) else None
-        if kind in ("text", "input_text", "output_text") and isinstance(text, str):
-            texts.append(text)
-        elif kind not in ("reasoning", "thinking", "tool_use", "function_call"):
-            raise DataError(f"a part of type {kind!r}; only texts can be learned", place=place, field=field_name)
-    return "".join(texts)
-
-
-def openai_message(value: Any, place: Place, field_name: str) -> Message:
-    """Read a message of OpenAI or of LangChain in OpenAI's form.
-
-    Args:
-        value: ``{"role", "content", …}``, or a serialised LangChain message (``{"id": […], "kwargs": {…}}``).
-        place: the row, for errors.
-        field_name: the field, for errors.
-
-    Returns:
-        The message.
-
-    Raises:
-        DataError: it is something else.
-    """
-    if not isinstance(value, dict):
-        raise DataError("a message is an object", place=place, field=field_name)
-    inner = value.get("kwargs") if isinstance(value.get("kwargs"), dict) else value.get("data")
-    fields: dict[str, Any] = inner if isinstance(inner, dict) else value
-    names = value.get("id")
-    named = names[-1] if isinstance(names, list) and names else ""
-    role = fields.get("role") or fields.get("type") or value.get("type") or named
-    role = _ROLES.get(str(role).lower(), role)
-    if role == "constructor":
-        role = _ROLES.get(str(named).lower(), named)
-    message: dict[str, Any] = {"role": role, "content": content_text(fields.get("content"), place, field_name)}
-    given = fields.get("additional_kwargs")
-    more: dict[str, Any] = given if isinstance(given, dict) else {}
-    calls = fields.get("tool_calls") or more.get("tool_calls")
-    if calls:
-        if not isinstance(calls, list):
-            raise DataError("tool_calls is no list", place=place, field=field_name)
-        message["tool_calls"] = [_call(call) for call in calls]
-        message["content"] = message["content"] or None
-    if fields.get("tool_call_id"):
-        message["tool_call_id"] = fields["tool_call_id"]
-    return message  # type: ignore[return-value]
-
-
-def _call(call: Any) -> Any:
-    """A tool call in OpenAI's form; LangChain has the name and the parsed arguments at the top."""
-    if isinstance(call, dict) and "function" not in call and "name" in call:
-        arguments = call.get("args", call.get("arguments", {}))
-        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        return {"id": call.get("id") or "", "type": "function", "function": {"name": call["name"], "arguments": text}}
-    return call

@@ -14,19 +14,17 @@ from ftkit.data.formats.base import Conversation, RawRow
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
-    asked_turns,
     call_settings,
-    content_text,
     ends_at_limit,
     judged,
     number_of,
-    openai_message,
-    parsed,
+    request_settings,
+    response_settings,
     time_of,
     traced_conversation,
 )
-from ftkit.errors import DataError
-from ftkit.task import Message
+from ftkit.data.formats.traces.span_attributes import span_tools
+from ftkit.data.formats.traces.turns import answer_turns, asked_turns, parsed, tools_among
 
 __all__ = ["Langfuse"]
 
@@ -60,7 +58,11 @@ class Langfuse(TraceFormat):
             yield record
             return
         scores = _scores(record)
+        outer = {call.get("parentObservationId") for call in calls}
         for call in calls:
+            if call.get("id") is not None and call["id"] in outer:  # the AI SDK records a call in another one
+                yield {**call, "type": "SPAN"}
+                continue
             own = [score for score in scores if score.get("observationId") in (None, call.get("id"))]
             yield {**call, "scores": [*_scores(call), *own]}
 
@@ -91,23 +93,31 @@ class Langfuse(TraceFormat):
     @override
     def read(self, row: RawRow) -> Conversation:
         given, answer = parsed(row.columns.get("input")), parsed(row.columns.get("output"))
-        turns = given.get("messages", given.get("prompt", given.get("input"))) if isinstance(given, dict) else given
-        messages = asked_turns(turns, row, "input", "neither a text nor a list of messages")
-        settings = call_settings(parsed(row.columns.get("modelParameters")), given)
-        return traced_conversation(row, [*messages, _answer(answer, row)], "input", settings, "input.tools")
+        turns = given
+        if isinstance(given, dict):
+            names = ("messages", "prompt", "input")
+            turns = next((given[name] for name in names if given.get(name) is not None), None)
+        asked = asked_turns(turns, row.place, "input", "neither a text nor a list of messages")
+        settings = call_settings(
+            response_settings(answer), parsed(row.columns.get("modelParameters")), request_settings(given)
+        )
+        tools = [*tools_among(turns), *_tools_beside(row.columns)]
+        if tools and not settings.get("tools"):
+            settings["tools"] = tools
+        return traced_conversation(
+            row, asked, answer_turns(answer, row.place, "output"), "input", settings, "input.tools"
+        )
 
 
-def _answer(answer: Any, row: RawRow) -> Message:
-    if isinstance(answer, dict) and isinstance(answer.get("choices"), list) and answer["choices"]:
-        answer = answer["choices"][0].get("message") if isinstance(answer["choices"][0], dict) else None
-    if isinstance(answer, list) and len(answer) == 1:
-        answer = answer[0]
-    if isinstance(answer, dict) and ("role" in answer or "content" in answer or "tool_calls" in answer):
-        return openai_message({"role": "assistant", **answer}, row.place, "output")
-    text = content_text(answer, row.place, "output")
-    if not text:
-        raise DataError("there is no answer", place=row.place, field="output", problem="no_answer")
-    return {"role": "assistant", "content": text}
+def _tools_beside(columns: Mapping[str, Any]) -> list[Any]:
+    """Definitions of tools in the attributes of the span that became the observation."""
+    metadata = parsed(columns.get("metadata"))
+    if not isinstance(metadata, dict):
+        return []
+    attributes, tools = parsed(metadata.get("attributes")), parsed(metadata.get("tools"))
+    found = span_tools(attributes) if isinstance(attributes, dict) else []
+    given = [parsed(tool) for tool in tools] if isinstance(tools, list) else []
+    return found or [tool for tool in given if isinstance(tool, dict) and tool.get("type") == "function"]
 
 
 def _scores(columns: Mapping[str, Any]) -> list[dict[str, Any]]:

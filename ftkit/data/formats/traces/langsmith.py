@@ -14,18 +14,16 @@ from ftkit.data.formats.base import Conversation, RawRow
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
-    asked_turns,
     call_settings,
     ends_at_limit,
     judged,
     number_of,
-    openai_message,
-    parsed,
+    request_settings,
+    response_settings,
     time_of,
     traced_conversation,
 )
-from ftkit.errors import DataError
-from ftkit.task import Message
+from ftkit.data.formats.traces.turns import answer_turns, asked_turns, parsed
 
 __all__ = ["LangSmith"]
 
@@ -73,38 +71,33 @@ class LangSmith(TraceFormat):
     @override
     def read(self, row: RawRow) -> Conversation:
         given, said = parsed(row.columns.get("inputs")), parsed(row.columns.get("outputs"))
-        turns = given.get("messages", given.get("prompts", given.get("input"))) if isinstance(given, dict) else given
+        turns = given
+        if isinstance(given, dict):
+            names = ("messages", "prompts", "input", "prompt")
+            turns = next((given[name] for name in names if given.get(name) is not None), None)
         if isinstance(turns, list) and turns and isinstance(turns[0], list):
             turns = turns[0]  # LangChain asks in batches
         if isinstance(turns, list) and turns and isinstance(turns[0], str):
-            turns = [{"role": "user", "content": turns[0]}]
-        messages = [*asked_turns(turns, row, "inputs.messages", "there are no messages"), _answer(said, row)]
+            turns = turns[0]
+        asked = asked_turns(turns, row.place, "inputs.messages", "there are no messages")
         extra = parsed(row.columns.get("extra"))
         beside = extra.get("invocation_params") if isinstance(extra, dict) else None
-        return traced_conversation(row, messages, "inputs", call_settings(beside, given), "inputs.tools")
+        settings = call_settings(response_settings(said), beside, request_settings(given))
+        return traced_conversation(row, asked, _answer(said, row), "inputs", settings, "inputs.tools")
 
 
-def _answer(said: Any, row: RawRow) -> Message:
-    """The answer, of LangChain's generations, of OpenAI's choices, or of the last message."""
+def _answer(said: Any, row: RawRow) -> list[Any]:
+    """The answer, of LangChain's generations, of OpenAI's choices or response, or of the last message."""
     found: Any = said
     if isinstance(said, dict):
-        for name in ("generations", "choices", "messages", "message", "output"):
+        messages = said.get("messages")
+        if isinstance(messages, list) and messages:
+            found = messages[-1]
+        for name in ("generations", "message"):
             if said.get(name):
                 found = said[name]
-                break
-        else:
-            found = said if "content" in said else None
-    at = -1 if isinstance(said, dict) and found is said.get("messages") else 0
-    while isinstance(found, list) and found:
-        turns: list[Any] = found
-        found, at = turns[at], 0
-    if isinstance(found, dict) and isinstance(found.get("message"), dict):
-        found = found["message"]
-    elif isinstance(found, dict) and isinstance(found.get("text"), str) and "content" not in found:
-        found = found["text"]
-    if isinstance(found, str):
-        found = {"role": "assistant", "content": found}
-    if not isinstance(found, dict):
-        raise DataError("there is no answer", place=row.place, field="outputs", problem="no_answer")
-    answer = openai_message(found, row.place, "outputs")
-    return {**answer, "role": "assistant"}
+        if isinstance(said.get("output"), str | dict) and said["output"]:
+            found = said["output"]
+    while isinstance(found, list) and found and isinstance(found[0], list):
+        found = found[0]
+    return answer_turns(found, row.place, "outputs")

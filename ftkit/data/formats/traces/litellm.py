@@ -14,21 +14,24 @@ from ftkit.data.formats.base import Conversation, RawRow
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
-    asked_turns,
+    call_settings,
     ends_at_limit,
     judged,
     number_of,
-    openai_message,
-    parsed,
+    request_settings,
+    response_settings,
     time_of,
     traced_conversation,
 )
-from ftkit.errors import DataError
+from ftkit.data.formats.traces.turns import answer_turns, asked_turns, parsed
 
 __all__ = ["LiteLLM"]
 
 _TOOLS = "model_parameters.tools"
-_CHAT = ("completion", "acompletion", "chat", "/chat/completions", "responses", "aresponses")
+_CHAT = (
+    *("completion", "acompletion", "chat", "/chat/completions", "responses", "aresponses"),
+    *("text_completion", "atext_completion", "anthropic_messages"),
+)
 
 
 class LiteLLM(TraceFormat):
@@ -74,27 +77,13 @@ class LiteLLM(TraceFormat):
         columns = row.columns
         turns, response = parsed(columns.get("messages")), parsed(columns.get("response"))
         request = _request(columns)
-        parameters = parsed(columns.get("model_parameters")) or request
-        turns = turns or request.get("messages") or request.get("input")
-        messages = asked_turns(turns, row, "messages", "there are no messages; the proxy may leave them out")
-        if request.get("instructions") and isinstance(request["instructions"], str):
-            messages.insert(0, {"role": "system", "content": request["instructions"]})
-        choices, output = (
-            (response.get("choices"), response.get("output")) if isinstance(response, dict) else (None, None)
+        turns = turns or request.get("messages") or request.get("input") or request.get("prompt")
+        asked = asked_turns(turns, row.place, "messages", "there are no messages; the proxy may leave them out")
+        settings = call_settings(
+            response_settings(response), parsed(columns.get("model_parameters")), request_settings(request)
         )
-        if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-            answer = openai_message(choices[0].get("message"), row.place, "response.choices[0].message")
-        elif isinstance(output, list) and output:  # the items of a response of the Responses API
-            parameters = parsed(columns.get("model_parameters")) or request
-            return traced_conversation(
-                row, [*messages, *output], "response.output", parameters, "model_parameters.tools"
-            )
-        elif isinstance(response, str) and response:
-            answer = {"role": "assistant", "content": response}
-        else:
-            raise DataError("there is no answer", place=row.place, field="response", problem="no_answer")
-        messages.append({**answer, "role": "assistant"})
-        return traced_conversation(row, messages, "messages", parameters, _TOOLS)
+        answer = answer_turns(response, row.place, "response")
+        return traced_conversation(row, asked, answer, "messages", settings, _TOOLS)
 
 
 def _request(columns: Mapping[str, Any]) -> dict[str, Any]:

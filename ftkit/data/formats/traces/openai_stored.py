@@ -16,15 +16,13 @@ from ftkit.data.formats.base import Conversation, RawRow
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
-    asked_turns,
     ends_at_limit,
     judged,
     number_of,
-    openai_message,
     time_of,
     traced_conversation,
 )
-from ftkit.errors import DataError
+from ftkit.data.formats.traces.turns import answer_turns, asked_turns
 
 __all__ = ["OpenAIStored"]
 
@@ -61,9 +59,6 @@ class OpenAIStored(TraceFormat):
             "the completion has no messages; get them with GET /chat/completions/{id}/messages, as `ftkit data stored` "
             "does"
         )
-        messages = asked_turns(turns, row, "messages", missing)
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            raise DataError("there is no answer", place=row.place, field="choices", problem="no_answer")
-        answer = openai_message(choices[0].get("message"), row.place, "choices[0].message")
-        messages.append({**answer, "role": "assistant"})
-        return traced_conversation(row, messages, "messages", columns, "tools")
+        asked = asked_turns(turns, row.place, "messages", missing)
+        answer = answer_turns({"choices": choices if isinstance(choices, list) else []}, row.place, "choices")
+        return traced_conversation(row, asked, answer, "messages", columns, "tools")

@@ -1,13 +1,11 @@
 """OpenTelemetry spans with the GenAI semantic conventions, as OTLP JSON or as JSON of single spans.
 
-Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ (``gen_ai.input.messages``), and the attributes
-``gen_ai.prompt.N.content`` of OpenLLMetry, which came before.
+Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/ (``gen_ai.input.messages``); also what
+OpenLLMetry wrote before, and OpenInference's attributes.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,20 +15,30 @@ from ftkit.data.formats.base import Conversation, RawRow
 from ftkit.data.formats.traces.base import (
     TraceFacts,
     TraceFormat,
+    call_settings,
     ends_at_limit,
     judged,
     number_of,
-    parsed,
     time_of,
     traced_conversation,
 )
+from ftkit.data.formats.traces.span_attributes import indexed_answer, indexed_messages, is_indexed, span_tools
+from ftkit.data.formats.traces.turns import answer_turns, asked_turns, parsed
 from ftkit.errors import DataError, Place
-from ftkit.task import Message
 
 __all__ = ["OpenTelemetry"]
 
+_MODELS = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name")
+_FINISHES = (
+    "gen_ai.response.finish_reasons",
+    "gen_ai.completion.0.finish_reason",
+    "llm.finish_reason",
+    "ai.response.finishReason",
+)
 _CHAT = ("chat", "generate_content", "text_completion", "completion")
-_INDEXED = re.compile(r"gen_ai\.(prompt|completion)\.(\d{1,4})\.(role|content)")
+_SDK_ASKED = "ai.prompt.messages"
+"""The AI SDK's attribute of what was asked, beside ``ai.response.text`` and ``ai.response.toolCalls``."""
+_KIND = "openinference.span.kind"
 _RESULT = "gen_ai.evaluation.result"
 _DEEPEST = 64
 
@@ -46,7 +54,8 @@ class OpenTelemetry(TraceFormat):
     def matches(self, columns: Mapping[str, Any]) -> bool:
         if "resourceSpans" in columns or "resource_spans" in columns:
             return True
-        return "attributes" in columns and any(name.startswith("gen_ai.") for name in _attributes(columns))
+        attributes = _attributes(columns)
+        return any(name.startswith("gen_ai.") for name in attributes) or _KIND in attributes
 
     @override
     def records(self, record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -81,100 +90,58 @@ class OpenTelemetry(TraceFormat):
         code = status.get("code", status.get("status_code")) if isinstance(status, dict) else status
         failed = code in (2, "2", "ERROR", "STATUS_CODE_ERROR") or attributes.get("error.type")
         return TraceFacts(
-            model=str(attributes.get("gen_ai.response.model") or attributes.get("gen_ai.request.model") or ""),
+            model=str(next((attributes[name] for name in _MODELS if attributes.get(name)), "")),
             at=time_of(columns.get("startTimeUnixNano", columns.get("start_time"))),
             scores=scores,
             feedback=feedback,
             error=str(attributes.get("error.type") or "the span has the status ERROR") if failed else "",
-            is_chat=operation in _CHAT or (operation is None and any(map(_INDEXED.fullmatch, attributes))),
-            is_cut=ends_at_limit({"finish_reason": parsed(attributes.get("gen_ai.response.finish_reasons"))})
-            or ends_at_limit(parsed(attributes.get("gen_ai.output.messages"))),
+            is_chat=operation in _CHAT
+            if operation
+            else attributes.get(_KIND, "LLM") == "LLM" and (is_indexed(attributes) or _SDK_ASKED in attributes),
+            is_cut=any(ends_at_limit({"finish_reason": parsed(attributes.get(name))}) for name in _FINISHES)
+            or any(ends_at_limit(parsed(attributes.get(name))) for name in ("gen_ai.output.messages", "output.value")),
         )
 
     @override
     def read(self, row: RawRow) -> Conversation:
         attributes = _attributes(row.columns)
-        messages = _messages(attributes, row.place)
-        if not messages:
+        asked, answer = _asked(attributes, row.place), _answer(attributes, row.place)
+        if not asked and not answer:
             raise DataError(
                 "the span has no gen_ai.input.messages; the instrumentation records contents only if that is turned on",
                 place=row.place,
                 field="attributes",
             )
-        tools = _tools(parsed(attributes.get("gen_ai.tool.definitions")))
-        return traced_conversation(row, messages, "attributes", {"tools": tools}, "gen_ai.tool.definitions")
+        settings = call_settings(parsed(attributes.get("llm.invocation_parameters"))) | {
+            "tools": span_tools(attributes)
+        }
+        return traced_conversation(row, asked, answer, "attributes", settings, "gen_ai.tool.definitions")
 
 
-def _messages(attributes: Mapping[str, Any], place: Place) -> list[Any]:
+def _asked(attributes: Mapping[str, Any], place: Place) -> list[Any]:
     found: list[Any] = []
     system = parsed(attributes.get("gen_ai.system_instructions"))
     if system:
         parts = system if isinstance(system, list) else [{"type": "text", "content": system}]
-        found += _turns({"role": "system", "parts": parts}, place)
-    for name in ("gen_ai.input.messages", "gen_ai.output.messages"):
+        found += asked_turns([{"role": "system", "parts": parts}], place, "gen_ai.system_instructions", "")
+    for name in ("gen_ai.input.messages", "gen_ai.prompt", _SDK_ASKED):
         turns = parsed(attributes.get(name))
-        for turn in turns if isinstance(turns, list) else ():
-            found += _turns(turn, place)
-            if name == "gen_ai.output.messages":
-                break  # further ones are other answers to the same question
-    return found or _indexed(attributes)
+        if turns:
+            return found + asked_turns(turns, place, name, f"{name} is no list of messages")
+    turns = indexed_messages(attributes)
+    return found + asked_turns(turns, place, "attributes", "") if turns else found
 
 
-def _turns(turn: Any, place: Place) -> list[Message]:
-    """A message with parts, in OpenAI's form. Each result of a tool is a turn of its own."""
-    if not isinstance(turn, dict):
-        raise DataError("a message is an object", place=place, field="attributes")
-    texts: list[str] = []
-    calls: list[dict[str, Any]] = []
-    results: list[dict[str, Any]] = []
-    parts = turn.get("parts")
-    if not isinstance(parts, list):
-        parts = [{"type": "text", "content": turn.get("content")}]
-    for part in parts:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind == "text":
-            texts.append(str(part.get("content") or ""))
-        elif kind == "tool_call":
-            function = {"name": part.get("name"), "arguments": _json_text(part.get("arguments"))}
-            calls.append({"id": part.get("id") or "", "type": "function", "function": function})
-        elif kind == "tool_call_response":
-            content = part.get("response", part.get("result"))
-            results.append({"role": "tool", "tool_call_id": part.get("id"), "content": _json_text(content)})
-        elif kind != "reasoning":
-            raise DataError(f"a part of type {kind!r}; only texts can be learned", place=place, field="attributes")
-    if results:
-        return results  # type: ignore[return-value]
-    message: dict[str, Any] = {"role": turn.get("role"), "content": "".join(texts)}
-    if calls:
-        message |= {"tool_calls": calls, "content": message["content"] or None}
-    return [message]  # type: ignore[list-item]
-
-
-def _indexed(attributes: Mapping[str, Any]) -> list[Any]:
-    turns: dict[tuple[bool, int], dict[str, Any]] = {}
-    for name, value in attributes.items():
-        match = _INDEXED.fullmatch(name)
-        if match is not None:
-            key = (match[1] == "completion", int(match[2]))
-            turns.setdefault(key, {"role": "assistant" if key[0] else "user"})[match[3]] = value
-    answers = [key for key in sorted(turns) if key[0]]
-    return [turns[key] for key in sorted(turns) if not key[0] or key == answers[0]]
-
-
-def _tools(value: Any) -> Any:
-    """Definitions of tools in OpenAI's form, which wraps the function."""
-    if not isinstance(value, list):
-        return None
-    return [
-        {"type": "function", "function": {key: one[key] for key in ("name", "description", "parameters") if key in one}}
-        if isinstance(one, dict) and "function" not in one
-        else one
-        for one in value
-    ]
-
-
-def _json_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value if value is not None else {}, ensure_ascii=False)
+def _answer(attributes: Mapping[str, Any], place: Place) -> list[Any]:
+    for name in ("gen_ai.output.messages", "gen_ai.completion"):
+        turns = parsed(attributes.get(name))
+        if turns:
+            return answer_turns(turns, place, name)
+    text, calls = attributes.get("ai.response.text"), parsed(attributes.get("ai.response.toolCalls"))
+    if text or calls:
+        return answer_turns({"role": "assistant", "content": text, "tool_calls": calls}, place, "ai.response")
+    turns = indexed_answer(attributes)
+    return answer_turns(turns, place, "attributes") if turns else []
 
 
 def _either(value: Any, *names: str) -> list[Any]:
@@ -191,7 +158,7 @@ def _attributes(columns: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given, dict):
         return given
     if not isinstance(given, list):
-        return {}
+        return {name: value for name, value in columns.items() if name.startswith("gen_ai.")}
     return {
         str(each["key"]): _value(each.get("value"), 0) for each in given if isinstance(each, dict) and "key" in each
     }
