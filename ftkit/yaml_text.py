@@ -6,6 +6,7 @@ describe more data than any memory holds ("billion laughs"), so what they stand 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ftkit.errors import ConfigError
@@ -17,6 +18,11 @@ __all__ = ["read_yaml", "read_yaml_value", "write_yaml"]
 
 _MAX_VALUES = 100_000
 """Most values of a file that has aliases, with what they stand for."""
+_CORE: tuple[tuple[str, list[str], re.Pattern[str]], ...] = (
+    ("tag:yaml.org,2002:bool", list("tTfF"), re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")),
+    ("tag:yaml.org,2002:int", list("-+0123456789"), re.compile(r"(?:[-+]?(?:0|[1-9][0-9]*)|0x[0-9a-fA-F]+)\Z")),
+)
+"""Booleans and whole numbers of YAML 1.2's core schema."""
 _RARE_BREAKS = frozenset("\r\x85\u2028\u2029\ufeff")
 
 
@@ -45,13 +51,14 @@ def write_yaml(data: dict[str, Any]) -> str:
     return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
-def read_yaml(text: str, source: str, example: str = "`instructions: …`") -> dict[str, Any]:
+def read_yaml(text: str, source: str, example: str = "`instructions: …`", *, core: bool = False) -> dict[str, Any]:
     """Parse YAML that is a mapping, as :func:`read_yaml_value` does.
 
     Args:
         text: the YAML.
         source: what errors call it, such as the file's name.
         example: the first line of such a file, for errors.
+        core: read it by YAML 1.2's core schema.
 
     Returns:
         The mapping.
@@ -59,18 +66,19 @@ def read_yaml(text: str, source: str, example: str = "`instructions: …`") -> d
     Raises:
         ConfigError: not YAML (names the line), or not a mapping.
     """
-    data = read_yaml_value(text, source)
+    data = read_yaml_value(text, source, core=core)
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: expected a mapping such as {example}, got {type(data).__name__}")
     return data
 
 
-def read_yaml_value(text: str, source: str) -> Any:
+def read_yaml_value(text: str, source: str, *, core: bool = False) -> Any:
     """Parse YAML. Dates stay text; a duplicate key is refused.
 
     Args:
         text: the YAML.
         source: what errors call it, such as the file's name.
+        core: read it by YAML 1.2's core schema, as programs in JavaScript do: ``Yes``, ``off`` and ``1:30`` are texts.
 
     Returns:
         The value.
@@ -95,6 +103,13 @@ def read_yaml_value(text: str, source: str) -> Any:
                 keys.add(str(key.value))
             return super().construct_mapping(node, deep)
 
+    if core:
+        for tag, first, pattern in _CORE:
+            Loader.yaml_implicit_resolvers = {
+                key: [each for each in resolvers if each[0] != tag]
+                for key, resolvers in Loader.yaml_implicit_resolvers.items()
+            }
+            Loader.add_implicit_resolver(tag, pattern, first)
     try:
         loader = Loader(text)
         try:

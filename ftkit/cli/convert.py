@@ -31,6 +31,9 @@ def convert(
     ] = None,
     task: TaskFile = None,
     label: Label = None,
+    prompt: Annotated[
+        int, typer.Option("--prompt", metavar="N", min=1, help="With --to task: which prompt of the configuration.")
+    ] = 1,
     all_answers: Annotated[
         bool, typer.Option("--all-answers", help="With --to rows: also answers that are not right.")
     ] = False,
@@ -44,7 +47,7 @@ def convert(
     one file for each, with a number in its name.
     """
     if to == "task":
-        _config_to_task(file, output, force)
+        _config_to_task(file, output, force, prompt - 1)
         return
     from ftkit.evaluation import Report
     from ftkit.interchange import answers_as_rows, export_report, import_reports
@@ -88,7 +91,7 @@ def _is_report(file: Path) -> bool:
         return False
 
 
-def _config_to_task(file: Path, folder: Path, force: bool) -> None:
+def _config_to_task(file: Path, folder: Path, force: bool, prompt: int) -> None:
     """Write the task and the rows of a configuration of promptfoo."""
     from ftkit.cli.console import json_line, out
     from ftkit.files import write_atomically
@@ -100,7 +103,7 @@ def _config_to_task(file: Path, folder: Path, force: bool) -> None:
         raise typer.BadParameter(
             f"{', '.join(existing)} exists; choose another folder, or add --force", param_hint="-o"
         )
-    config = import_promptfoo_config(file)
+    config = import_promptfoo_config(file, prompt=prompt)
     config.task.to_yaml(paths[0])
     write_atomically(paths[1], "".join(json_line(dict(row)) + "\n" for row in config.rows))
     for path in paths:

@@ -17,6 +17,7 @@ from ftkit.named_files import irregular_file_kind
 from ftkit.task import Message
 
 __all__ = [
+    "AFTER_TOOLS",
     "Document",
     "ForeignAnswer",
     "ForeignResults",
@@ -30,6 +31,8 @@ __all__ = [
 
 MAX_BYTES = 256 * 1024 * 1024
 """Size of the largest file, and of all members of an archive together."""
+AFTER_TOOLS = "answered_after_tool_calls"
+"""Column of answers before which the model called tools, so that question and answer alone are no row to train on."""
 MAX_ROWS = 200_000
 _MAX_MEMBERS = 250_000
 _ZSTANDARD = 93

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from ftkit.errors import DataError
 from ftkit.interchange.foreign import (
+    AFTER_TOOLS,
     MAX_ROWS,
     Document,
     ForeignAnswer,
@@ -135,13 +136,14 @@ def _answer(sample: dict[str, Any], place: str, target: str | None) -> ForeignAn
     cached = int(number(usage.get("input_tokens_cache_read")) or 0)
     error = _object(sample.get("error")).get("message") or output.get("error")
     metadata = _object(sample.get("metadata"))
+    asked, after_tools = _asked(sample)
     wanted = metadata.get(target) if target is not None else sample.get("target")
     if isinstance(wanted, list):
         wanted = wanted[0] if len(wanted) == 1 else None  # several alternatives are not one answer
     return ForeignAnswer(
         place=place,
         id=str(sample.get("id", place)),
-        prompt=chat_messages(sample.get("input"), place),
+        prompt=chat_messages(asked, place),
         text=answer_text(choice.get("message"), place) if choice else str(output.get("completion") or ""),
         target=None if wanted is None or wanted == "" else text_of(wanted, place),
         scores=_scores(_object(sample.get("scores"))),
@@ -152,8 +154,29 @@ def _answer(sample: dict[str, Any], place: str, target: str | None) -> ForeignAn
         cached_tokens=cached,
         latency_s=number(output.get("time")) or number(sample.get("total_time")) or 0.0,
         cost_usd=number(usage.get("total_cost")),
-        item=metadata,
+        item={**metadata, AFTER_TOOLS: True} if after_tools else metadata,
     )
+
+
+def _asked(sample: dict[str, Any]) -> tuple[Any, bool]:
+    """What the model was asked first, and whether it called tools before its answer.
+
+    Solvers add system messages and templates of choices, which stand in ``messages`` and not in ``input``.
+
+    Returns:
+        The turns, and whether.
+    """
+    messages = sample.get("messages")
+    if not isinstance(messages, list) or not all(isinstance(turn, dict) for turn in messages):
+        return sample.get("input"), False
+    own = [
+        at
+        for at, turn in enumerate(messages)
+        if turn.get("role") == "assistant" and turn.get("source", "generate") != "input"
+    ]
+    if not own or own[0] == 0:
+        return sample.get("input"), False
+    return messages[: own[0]], any(turn.get("role") == "tool" for turn in messages[own[0] :])
 
 
 def _scores(given: dict[str, Any]) -> dict[str, float | None]:

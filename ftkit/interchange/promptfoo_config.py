@@ -20,6 +20,7 @@ from ftkit.data import Dataset
 from ftkit.errors import ConfigError, DataError
 from ftkit.files import write_atomically
 from ftkit.interchange.foreign import MAX_ROWS, items_of
+from ftkit.interchange.promptfoo_tests import read_tests, resolved
 from ftkit.interchange.promptfoo_values import FILE, VARIABLE, as_text, filled_in
 from ftkit.named_files import read_small_text
 from ftkit.schema import Output, infer_output, output_of
@@ -31,7 +32,7 @@ __all__ = ["PromptfooConfig", "export_promptfoo_config", "import_promptfoo_confi
 
 TARGET = "expected"
 """Column of the wanted answer in the rows that are read."""
-_TEXT_FILES = (".txt", ".md", ".json")
+_TEXT_FILES = (".txt", ".md", ".json", ".j2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +65,16 @@ def import_promptfoo_config(path: str | os.PathLike[str], *, prompt: int = 0) ->
         ConfigError: the prompt uses filters or code, which a task cannot express.
     """
     source = Path(path)
-    content = read_yaml(_text(source), source.name, "`prompts: […]`")
-    prompts, tests = content.get("prompts"), content.get("tests")
+    content = read_yaml(_text(source), source.name, "`prompts: […]`", core=True)
+    prompts = content.get("prompts")
     prompts = [prompts] if isinstance(prompts, str | dict) else prompts
+    if isinstance(prompts, list):
+        prompts = [text for each in prompts for text in _prompts(each, source)]
     if not isinstance(prompts, list) or not prompts or not 0 <= prompt < len(prompts):
         raise DataError(f"{source.name}: there is no prompt {prompt}; prompts is a list of texts or files")
     left_out = [] if len(prompts) == 1 else [f"{len(prompts) - 1} other prompts"]
     instructions, template = _prompt(prompts[prompt], source)
-    if isinstance(tests, str):
-        tests = _file(tests, source)
-    if not isinstance(tests, list) or not tests:
-        raise DataError(f"{source.name}: tests is no list of tests")
-    if len(tests) > MAX_ROWS:
-        raise DataError(f"{source.name} has more than {MAX_ROWS:,} tests")
+    tests = read_tests(content.get("tests"), source.name, lambda name: _below(name, source))
     given = content.get("defaultTest")
     default = _test(_file(given, source) if isinstance(given, str) else given or {}, f"{source.name}: defaultTest")
     rows: list[dict[str, Any]] = []
@@ -85,13 +83,22 @@ def import_promptfoo_config(path: str | os.PathLike[str], *, prompt: int = 0) ->
     for number, each in enumerate(tests, 1):
         place = f"{source.name}: tests[{number - 1}]"
         test = _test(each, place)
-        checks = [check for one in (default, test) for check in items_of(one.get("assert"), place, "assert")]
+        checks = [
+            resolved(check, content)
+            for one in (default, test)
+            for check in items_of(one.get("assert"), place, "assert")
+        ]
         options = [one["options"] for one in (default, test) if isinstance(one.get("options"), dict)]
         transforms += any(each.get("transform") or each.get("postprocess") for each in options)
+        around = [name for each in options for name in ("prefix", "suffix") if each.get(name)]
+        if around:
+            raise ConfigError(f"{place}: options.{around[0]} is text of one test's prompt; write it into the prompt")
         equal: list[Any] = []
         for check in checks:
-            kind = check.get("type") if isinstance(check, dict) else None
+            kind = check.get("type", "$ref") if isinstance(check, dict) else None
             value = check.get("value") if isinstance(check, dict) else None
+            if kind == "is-json" and isinstance(value, str):
+                value = _schema(value, source, place)
             if kind == "equals" and value is not None and not (isinstance(value, str) and value.startswith(FILE)):
                 equal.append(value)
             elif kind == "is-json" and isinstance(value, dict):
@@ -199,13 +206,40 @@ def _as_variable(match: re.Match[str]) -> str:
     return "{{" + match[1] + "}}"
 
 
-def _prompt(given: Any, source: Path) -> tuple[str | None, str]:
-    """Instructions and input template of a prompt."""
+def _prompts(given: Any, source: Path) -> list[str]:
+    """The texts of an entry of ``prompts``; a file of text may hold several, with ``---`` between them."""
     if isinstance(given, dict):
         given = given.get("raw", given.get("id"))
     if not isinstance(given, str):
         raise DataError(f"{source.name}: a prompt is neither a text nor a file")
-    text = _below(given, source) if given.startswith(FILE) else given
+    named = given.removeprefix(FILE)
+    is_file = named != given or ("\n" not in given and " " not in given and given.lower().endswith(_TEXT_FILES))
+    if not is_file:
+        return [given]
+    text = _below(named, source)
+    if not named.lower().endswith(_TEXT_FILES):
+        raise DataError(
+            f"{source.name}: {given!r:.80} is no file of text ({', '.join(_TEXT_FILES)}), so it is not read"
+        )
+    if not named.lower().endswith(".txt"):
+        return [text]
+    parts = [
+        "".join(lines)
+        for is_break, lines in itertools.groupby(text.splitlines(keepends=True), lambda line: line.strip() == "---")
+        if not is_break
+    ]
+    return [part.strip() for part in parts if part.strip()] or [text]
+
+
+def _schema(value: str, source: Path, place: str) -> Any:
+    """The schema of ``is-json``, which may be a file or a text."""
+    if value.startswith(FILE) and not value.endswith((".json", ".yaml", ".yml")):
+        return value  # of code
+    return read_yaml_value(_below(value, source) if value.startswith(FILE) else value, f"{place}: is-json", core=True)
+
+
+def _prompt(text: str, source: Path) -> tuple[str | None, str]:
+    """Instructions and input template of a prompt."""
     turns: Any = None
     if text.lstrip()[:1] == "[":
         try:
@@ -257,8 +291,8 @@ def _output(rows: Sequence[Mapping[str, Any]], schema: Any) -> Output:
 
 def _file(name: str, source: Path) -> Any:
     if not name.startswith(FILE) or not name.endswith((".json", ".yaml", ".yml")):
-        raise DataError(f"{source.name}: tests is {name!r}; only lists, and files of JSON or YAML can be read")
-    return read_yaml_value(_below(name, source), name.removeprefix(FILE))
+        raise DataError(f"{source.name}: defaultTest is {name!r:.80}; only files of JSON or YAML can be read")
+    return read_yaml_value(_below(name, source), name.removeprefix(FILE), core=True)
 
 
 def _below(name: str, source: Path) -> str:

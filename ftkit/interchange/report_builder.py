@@ -14,7 +14,7 @@ from ftkit.errors import ConfigError, DataError, FormatError, Place
 from ftkit.evaluation.metrics import Metric, MetricContext, RowMetric, headline, select_metrics
 from ftkit.evaluation.scoring import measure, score_rows
 from ftkit.files import canonical_digest, write_atomically
-from ftkit.interchange.foreign import Document, ForeignAnswer, ForeignResults, read_document
+from ftkit.interchange.foreign import AFTER_TOOLS, Document, ForeignAnswer, ForeignResults, read_document
 from ftkit.interchange.form import FORMS, InterchangeForm
 from ftkit.results.answer import Answer, Sampling
 from ftkit.results.json_values import canonical, plain
@@ -92,7 +92,7 @@ def answers_as_rows(report: Report, *, only_right: bool = True) -> Dataset:
     """Make training rows of a report's answers: a frozen model teaches its successor.
 
     Args:
-        report: the report.
+        report: the report. Answers that followed calls of tools are left out, because a report does not hold the calls.
         only_right: leave out answers that the headline metric does not count as right. Rows without a target are kept
             if their answers are valid.
 
@@ -106,7 +106,7 @@ def answers_as_rows(report: Report, *, only_right: bool = True) -> Dataset:
     for row in report.rows:
         score = row.scores.get(report.primary)
         right = row.valid if score is None else score >= 1
-        if row.finish_reason == "error" or row.finish_reason == "length" or (only_right and not right):
+        if row.finish_reason in ("error", "length") or AFTER_TOOLS in row.item or (only_right and not right):
             continue
         turn: dict[str, Any] = {"role": "assistant"}
         if row.text or not row.tool_calls:
