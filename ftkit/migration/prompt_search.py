@@ -9,7 +9,7 @@ from typing import Any
 from ftkit.data import Dataset, Row
 from ftkit.data.formats import text_content
 from ftkit.error_text import Argument, ErrorText
-from ftkit.errors import ConfigError, DataError, MigrationError
+from ftkit.errors import ConfigError, DataError, FtkitError, MigrationError
 from ftkit.evaluation import optimise_prompt
 from ftkit.evaluation.cost_estimate import estimate_cost
 from ftkit.migration.names import CandidateName
@@ -17,11 +17,12 @@ from ftkit.migration.rows import MigrationRows
 from ftkit.migration.sampling import model_to_ask
 from ftkit.migration.spending import spent_usd
 from ftkit.migration.state import CandidateState, MigrationFolder
+from ftkit.results.answer import Sampling
 from ftkit.results.number_format import usd_text
 from ftkit.results.prompt_record import PromptRecord
 from ftkit.task import Task
 
-__all__ = ["PromptSearch", "prompt_path", "questions"]
+__all__ = ["PromptSearch", "check_search_limit", "prompt_path", "questions"]
 
 _STEP = "optimise"
 _QUESTION, _ANSWER, _ID = "question", "answer", "id"
@@ -108,6 +109,37 @@ def _instead(why: str) -> str:
     return f"{why}. Use prompt:BACKEND:MODEL, which asks the rows as they are, or give rows of one question each"
 
 
+def check_search_limit(
+    folder: MigrationFolder, rows: MigrationRows, candidate: CandidateName, sampling: Sampling, max_cost: float | None
+) -> None:
+    """Refuse to search at a host without a limit, before anything is paid.
+
+    Args:
+        folder: the migration.
+        rows: its rows.
+        candidate: the candidate.
+        sampling: how candidates are asked.
+        max_cost: the most that the migration may cost, in US dollars; None for no limit.
+
+    Raises:
+        ConfigError: there is none, and a search is still to be paid.
+    """
+    if candidate.kind != "optimised" or max_cost is not None or prompt_path(candidate) in folder.state.files:
+        return
+    try:
+        hosted = bool(model_to_ask(candidate.model, rows.task, sampling).about().get("host"))
+    except FtkitError:
+        return  # the candidate cannot be asked, which the costs say
+    if hosted:
+        raise ConfigError(
+            ErrorText(
+                f"{candidate.text} searches for a prompt as long as it may, so say how much the migration may cost "
+                "with ",
+                Argument("max_cost", "USD", text="max_cost=…"),
+            )
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class PromptSearch:
     """The search for one candidate's prompt. It is done once, and goes on where it was after an interruption.
@@ -153,14 +185,6 @@ class PromptSearch:
         options = self.options
         model = model_to_ask(self.candidate.model, train.task, options.sampling)
         hosted = bool(model.about().get("host"))
-        if hosted and options.total_cost is None:
-            raise ConfigError(
-                ErrorText(
-                    f"{self.candidate.text} searches for a prompt as long as it may, so say how much the migration may "
-                    "cost with ",
-                    Argument("max_cost", "USD", text="max_cost=…"),
-                )
-            )
         found = optimise_prompt(
             train.task,
             model,

@@ -23,6 +23,7 @@ from ftkit.migration.costs import check_budget, remaining_costs
 from ftkit.migration.frozen import freeze
 from ftkit.migration.names import CandidateName, SourceName
 from ftkit.migration.power import power_before
+from ftkit.migration.prompt_search import check_search_limit
 from ftkit.migration.rows import TASK, GivenRows, MigrationRows, import_old_job, prepare_rows
 from ftkit.migration.spending import spent_usd
 from ftkit.migration.state import MigrationFolder
@@ -150,6 +151,8 @@ def migrate(
     with MigrationFolder.opened(Path(folder), settings, margin) as place:
         say(f"margin: {margin:g}, set {place.state.margins[-1].set_at}")
         rows = _rows(place, old_name, given, say)
+        for name in names:
+            check_search_limit(place, rows, name, sampling, max_cost)
         costs = remaining_costs(
             place, rows, names, sampling=sampling, shots=shots, batch=batch, spent_usd=spent_usd(place), frozen=frozen
         )

@@ -14,12 +14,14 @@ from ftkit.server.errors import ApiError
 from ftkit.server.jobs.job_table import JobTable
 from ftkit.server.json_list import list_response
 from ftkit.server.model_names import ModelNames, ResolvedModel, epoch_model
+from ftkit.server.request_body import check_list_query
 from ftkit.server.state import State
 
 __all__ = ["routes"]
 
 
 async def _list(request: Request) -> Response:
+    check_list_query(request)
     names: ModelNames = request.app.state.names
     models = await run_in_threadpool(names.all, request.state.project)
     return await list_response([_model_object(model) for model in models])

@@ -15,7 +15,14 @@ from ftkit.server.json_body import parse_object
 from ftkit.server.settings import Settings
 from ftkit.server.workers import WorkerPool
 
-__all__ = ["invalid", "page_limit", "parse_json_body", "refuse_extra", "validate_body"]
+__all__ = [
+    "check_list_query",
+    "invalid",
+    "page_limit",
+    "parse_json_body",
+    "refuse_extra",
+    "validate_body",
+]
 
 _UNION_BRANCHES = {"int", "float", "constrained-int", "constrained-float", "literal['auto']"}
 
@@ -109,6 +116,22 @@ def invalid(param: str, problem: str) -> PydanticCustomError:
         The error, to be raised in a validator.
     """
     return PydanticCustomError("value_error", "{problem}", {"param": param, "problem": problem})
+
+
+def check_list_query(request: Request, *known: str) -> None:
+    """Refuse query parameters of a list that nothing reads, such as ``before``.
+
+    Args:
+        request: the HTTP request.
+        *known: the parameters that are read.
+
+    Raises:
+        ApiError: 400 if there is another one. ``api-version``, which clients of Azure send, is passed over.
+    """
+    for name in request.query_params:
+        if name not in (*known, "api-version"):
+            message = f"Unknown parameter: '{name[:80]}'."
+            raise ApiError(400, message, param=name[:80], code="unknown_parameter")
 
 
 def page_limit(request: Request, default: int, maximum: int) -> int:

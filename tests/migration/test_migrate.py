@@ -361,8 +361,9 @@ class TestOptimisedPrompts:
 
     def test_it_needs_a_limit_of_cost(self, learner: Account, folder: Path) -> None:
         done = migrate(learner.job, "--to", OPTIMISED, "--margin", "0.1", "--yes", folder=folder)
-        assert "say how much the migration may cost with" in done.stdout + done.stderr
-        assert learner.of("gpt-6-luna") == {}
+        assert done.exit_code == 2
+        assert "say how much the migration may cost with --max-cost USD" in done.stdout + done.stderr
+        assert not learner.asked  # the old model was not paid for answers either
 
     @pytest.mark.parametrize(
         ("turns", "said"),

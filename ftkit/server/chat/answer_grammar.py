@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from ftkit.errors import ConfigError
@@ -45,22 +46,36 @@ class AnswerSchemas:
         self.tools: dict[str, dict[str, Any]] = {}
         self.needs_grammar = False
 
-    async def check(self, response_format: ResponseFormat | None, schemas: ClientSchemas) -> None:
-        """Check the schemas that answers are held to.
+    async def check(
+        self, response_format: ResponseFormat | None, tools: Sequence[ToolDefinition], schemas: ClientSchemas
+    ) -> None:
+        """Check the tools, and the schemas that answers are held to.
 
         Args:
             response_format: the request's ``response_format``.
+            tools: the request's tools, those that the answer may not call among them.
             schemas: checks schemas of clients.
 
         Raises:
-            ApiError: 400 if a schema is not a JSON Schema, or is strict and has what OpenAI's strict mode refuses.
+            ApiError: 400 if two tools have one name, or if a schema is not a JSON Schema, or is strict and has what
+                OpenAI's strict mode refuses.
         """
+        names: dict[str, int] = {}
+        for at, tool in enumerate(tools):
+            first = names.setdefault(tool.function.name, at)
+            if first != at:
+                message = (
+                    f"Invalid value for 'tools[{at}].function.name': tools[{first}] has the name "
+                    f"{tool.function.name[:100]!r} too; names of tools must differ."
+                )
+                raise ApiError(400, message, param=f"tools[{at}].function.name", code="invalid_value")
+        checked = {at: await _parameters(at, tool, schemas) for at, tool in enumerate(tools)}
         if response_format is not None and response_format.type != "text":
             self.answer = await self._answer_schema(response_format, schemas)
         strict = any(tool.function.strict for _, tool in self._use.callable)
         self.needs_grammar = self._use.required or strict or self.answer is not None
-        for at, tool in self._use.callable if self.needs_grammar else ():
-            self.tools[tool.function.name] = await _parameters(at, tool, schemas)
+        if self.needs_grammar:
+            self.tools = {tool.function.name: checked[at] for at, tool in self._use.callable}
 
     async def grammar(self, model: ServedModel, schemas: ClientSchemas, form: ToolCallFormat | None) -> Grammar | None:
         """Compile the grammar, in a worker first: it may take any time and memory.

@@ -42,7 +42,15 @@ from ftkit.server.client_schema import ClientSchemas
 from ftkit.server.errors import ApiError
 from ftkit.task import Message
 
-__all__ = ["DEFAULT_MAX_TOKENS", "Completion", "LogprobCount", "start_completion", "too_long", "unheld_header"]
+__all__ = [
+    "DEFAULT_MAX_TOKENS",
+    "Completion",
+    "LogprobCount",
+    "count_prompt",
+    "start_completion",
+    "too_long",
+    "unheld_header",
+]
 
 _MAX_LOGPROBS = 250_000
 """Most log-probabilities in a response that is not a stream, which holds them in memory until its end."""
@@ -111,7 +119,7 @@ class Completion:
         request = self._request
         use = tool_use(request.tools, request.tool_choice)
         schemas = AnswerSchemas(use, parallel=request.parallel_tool_calls is not False)
-        await schemas.check(request.response_format, self._schemas)
+        await schemas.check(request.response_format, request.tools or (), self._schemas)
         tools = [tool.to_template() for tool in use.offered]
         prompt, described = await self._render(tools)
         max_tokens = self._max_tokens(len(prompt))
@@ -151,6 +159,21 @@ class Completion:
             usage_at_end=bool(options and options.include_usage),
             obfuscated=bool(options and options.include_obfuscation),
         )
+
+    async def count(self) -> int:
+        """Count the tokens of the prompt, without an answer.
+
+        Returns:
+            The number.
+
+        Raises:
+            ApiError: 400 as of :meth:`start`.
+        """
+        use = tool_use(self._request.tools, self._request.tool_choice)
+        schemas = AnswerSchemas(use, parallel=self._request.parallel_tool_calls is not False)
+        await schemas.check(self._request.response_format, self._request.tools or (), self._schemas)
+        prompt, _ = await self._render([tool.to_template() for tool in use.offered])
+        return len(prompt)
 
     async def deltas(self) -> AsyncIterator[tuple[Choice, Delta]]:
         """Yield what is new until all answers are complete.
@@ -341,3 +364,26 @@ async def start_completion(
     )
     stack.callback(completion.cancel)
     return completion, await completion.start()
+
+
+async def count_prompt(
+    request: Request, stack: AsyncExitStack, model: str, body: ChatRequest, metrics: Metrics, started: float
+) -> int:
+    """Admit a request, load its model and count the tokens of its prompt.
+
+    Args:
+        request: the HTTP request.
+        stack: holds the model in memory.
+        model: the model, as :class:`ftkit.server.model_names.ModelNames` resolved its name.
+        body: the request for a completion.
+        metrics: where it is counted.
+        started: when the request came, by ``time.monotonic``.
+
+    Returns:
+        The number of tokens.
+
+    Raises:
+        ApiError: as of :func:`start_completion`.
+    """
+    served = await admit(request, stack, model, body.model, 1)
+    return await Completion(served, body, metrics, request.app.state.schemas, started, split_thoughts=True).count()

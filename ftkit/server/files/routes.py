@@ -16,7 +16,7 @@ from ftkit.server.files.file_table import FileTable
 from ftkit.server.files.multipart import receive_file
 from ftkit.server.jobs.result_file import RESULTS_PURPOSE, decode_results
 from ftkit.server.json_list import list_response
-from ftkit.server.request_body import page_limit, validate_body
+from ftkit.server.request_body import check_list_query, page_limit, validate_body
 from ftkit.server.settings import Settings
 
 __all__ = ["ExpiresAfter", "Purpose", "routes"]
@@ -73,6 +73,7 @@ async def _create(request: Request) -> JSONResponse:
 async def _list(request: Request) -> Response:
     files: FileTable = request.app.state.files
     query = request.query_params
+    check_list_query(request, "limit", "after", "order", "purpose")
     order = query.get("order", "desc")
     if order not in ("asc", "desc"):
         raise ApiError(400, "Invalid value for 'order': 'asc' or 'desc'.", param="order", code="invalid_value")

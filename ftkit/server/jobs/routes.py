@@ -27,7 +27,7 @@ from ftkit.server.jobs.request import JobRequest, method_and_hyperparameters, se
 from ftkit.server.jobs.training_rows import copy_rows
 from ftkit.server.json_list import list_response
 from ftkit.server.model_names import ModelNames
-from ftkit.server.request_body import page_limit, parse_json_body
+from ftkit.server.request_body import check_list_query, page_limit, parse_json_body
 from ftkit.server.settings import Settings
 from ftkit.server.state import State, new_id
 from ftkit.server.workers import WorkerPool
@@ -127,6 +127,8 @@ async def _list(request: Request) -> Response:
     jobs: JobTable = request.app.state.jobs
     settings: Settings = request.app.state.settings
     query = request.query_params
+    filters = [name for name in query if _METADATA_FILTER.fullmatch(name)]
+    check_list_query(request, "limit", "after", "metadata", *filters)
     metadata = {name[9:-1]: value for name, value in query.items() if _METADATA_FILTER.fullmatch(name)}
     if len(metadata) > _MAX_METADATA_FILTERS:
         message = f"At most {_MAX_METADATA_FILTERS} metadata filters are allowed."
@@ -155,6 +157,7 @@ async def _events(request: Request) -> Response:
             media_type="text/event-stream",
             headers={"cache-control": "no-store"},
         )
+    check_list_query(request, "limit", "after", "stream")
     job, limit = await _job(request), page_limit(request, 20, _MAX_PAGE)
     after = request.query_params.get("after")
     data, has_more = await run_in_threadpool(jobs.events, job.id, after=after, limit=limit)
@@ -195,6 +198,7 @@ async def _event_stream(request: Request, job: JobRecord) -> AsyncIterator[bytes
 
 async def _checkpoints(request: Request) -> Response:
     jobs: JobTable = request.app.state.jobs
+    check_list_query(request, "limit", "after")
     job, limit = await _job(request), page_limit(request, 10, _MAX_PAGE)
     after = request.query_params.get("after")
     data, has_more = await run_in_threadpool(jobs.checkpoints, job, after=after, limit=limit)

@@ -12,7 +12,7 @@ from ftkit.server.errors import ApiError, renamed
 from ftkit.server.request_body import invalid, refuse_extra, validate_body
 from ftkit.server.responses.input_items import chat_messages
 
-__all__ = ["INCLUDED", "PARAMS", "ResponsesRequest", "translate"]
+__all__ = ["INCLUDED", "ResponsesRequest", "response_error", "translate"]
 
 _Number = StrictFloat | StrictInt
 
@@ -205,6 +205,24 @@ def translate(body: ResponsesRequest, earlier: Sequence[Mapping[str, Any]]) -> t
     """
     messages = chat_messages(body.input)
     return messages, body.chat_request([*earlier, *messages])
+
+
+def response_error(error: ApiError) -> ApiError:
+    """Give an error of a chat completion the names of this API, whose tools have no ``function`` inside.
+
+    Args:
+        error: the error.
+
+    Returns:
+        The same error.
+    """
+    found = renamed(error, PARAMS)
+    if found.param is None or not found.param.startswith("tools["):
+        return found
+    message = found.message.replace("].function.", "].")
+    return ApiError(
+        found.status, message, found.type, found.param.replace("].function.", "]."), found.code, found.headers
+    )
 
 
 def _chat_tool(tool: _Tool) -> dict[str, Any]:

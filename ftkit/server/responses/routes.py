@@ -14,16 +14,17 @@ from starlette.routing import Route
 
 from ftkit.errors import FtkitError
 from ftkit.server.chat.choice import Choice
-from ftkit.server.chat.completion import Completion, start_completion, unheld_header
+from ftkit.server.chat.completion import Completion, count_prompt, start_completion, unheld_header
 from ftkit.server.chat.connection import EventStream, unless_disconnected
 from ftkit.server.chat.metrics import Metrics, counted
 from ftkit.server.chat.reply import ReplyBuilder
-from ftkit.server.errors import ApiError, renamed
+from ftkit.server.chat.request import ChatRequest
+from ftkit.server.errors import ApiError
 from ftkit.server.model_names import ModelNames
-from ftkit.server.request_body import page_limit, parse_json_body
+from ftkit.server.request_body import check_list_query, page_limit, parse_json_body
 from ftkit.server.responses.input_items import references, resolved, stored_items
 from ftkit.server.responses.reply import ResponseBuilder
-from ftkit.server.responses.request import INCLUDED, PARAMS, ResponsesRequest, translate
+from ftkit.server.responses.request import INCLUDED, ResponsesRequest, response_error, translate
 from ftkit.server.responses.response_table import ResponseTable
 
 __all__ = ["routes"]
@@ -98,17 +99,37 @@ async def _create(request: Request, metrics: Metrics) -> Response:
     try:
         return await _respond(request, metrics)
     except ApiError as error:
-        raise renamed(error, PARAMS) from None
+        raise response_error(error) from None
 
 
-async def _respond(request: Request, metrics: Metrics) -> Response:
-    started = time.monotonic()
-    body = await parse_json_body(request, ResponsesRequest)
+async def _count(request: Request, metrics: Metrics) -> Response:
+    try:
+        body = await parse_json_body(request, ResponsesRequest)
+        body, _, chat = await _translated(request, body)
+        names: ModelNames = request.app.state.names
+        served = await run_in_threadpool(names.resolve, body.model, request.state.project)
+        async with AsyncExitStack() as stack:
+            counting = count_prompt(request, stack, served.source, chat, metrics, time.monotonic())
+            tokens = await unless_disconnected(request, counting)
+    except ApiError as error:
+        raise response_error(error) from None
+    return JSONResponse({"object": "response.input_tokens", "input_tokens": tokens})
+
+
+def _compact(_: Request) -> Response:
+    message = (
+        "Unsupported endpoint: '/v1/responses/compact'. This server does not shorten conversations; send fewer input "
+        "items."
+    )
+    raise ApiError(400, message, code="unsupported_endpoint")
+
+
+async def _translated(
+    request: Request, body: ResponsesRequest
+) -> tuple[ResponsesRequest, list[dict[str, Any]], ChatRequest]:
+    """The request with the items that it refers to, its messages, and the request for a chat completion."""
     body.check_supported()
     project, state, workers = request.state.project, request.app.state.state, request.app.state.workers
-    if body.stored and await run_in_threadpool(state.disk_is_full):
-        message = "The server's disk is full, so the response cannot be stored; send store=false."
-        raise ApiError(507, message, "server_error", code="disk_full")
     if referred := references(body.input):
         items = await run_in_threadpool(ResponseTable(state).stored_items, referred, project)
         body = body.model_copy(update={"input": resolved(body.input, items)})
@@ -117,9 +138,19 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
         table = ResponseTable(state)
         earlier = await run_in_threadpool(table.conversation, body.previous_response_id, project)
     if len(earlier) + body.size <= _INLINE:
-        messages, chat = translate(body, earlier)
-    else:  # like a large body, in a worker
-        messages, chat = await workers.call(translate, body, earlier)
+        return body, *translate(body, earlier)
+    return body, *await workers.call(translate, body, earlier)  # like a large body, in a worker
+
+
+async def _respond(request: Request, metrics: Metrics) -> Response:
+    started = time.monotonic()
+    body = await parse_json_body(request, ResponsesRequest)
+    body.check_supported()
+    project, state = request.state.project, request.app.state.state
+    if body.stored and await run_in_threadpool(state.disk_is_full):
+        message = "The server's disk is full, so the response cannot be stored; send store=false."
+        raise ApiError(507, message, "server_error", code="disk_full")
+    body, messages, chat = await _translated(request, body)
     names: ModelNames = request.app.state.names
     served = await run_in_threadpool(names.resolve, body.model, project)
     async with AsyncExitStack() as stack:
@@ -167,6 +198,7 @@ def _delete(request: Request) -> Response:
 
 def _input_items(request: Request) -> Response:
     _check_query(request)
+    check_list_query(request, "limit", "after", "order", "include", "include[]", "stream", "starting_after")
     table = ResponseTable(request.app.state.state)
     items = table.input_items(request.path_params["response_id"], request.state.project)
     order = request.query_params.get("order", "desc")
@@ -185,6 +217,8 @@ def _input_items(request: Request) -> Response:
 
 routes = [
     Route("/v1/responses", counted(_create), methods=["POST"]),
+    Route("/v1/responses/input_tokens", counted(_count), methods=["POST"]),
+    Route("/v1/responses/compact", _compact, methods=["POST"]),
     Route("/v1/responses/{response_id}", _retrieve, methods=["GET"]),
     Route("/v1/responses/{response_id}", _delete, methods=["DELETE"]),
     Route("/v1/responses/{response_id}/cancel", _cancel, methods=["POST"]),

@@ -29,6 +29,7 @@ TOOL = {
     },
     "strict": True,
 }
+LOOSE = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
@@ -237,6 +238,30 @@ def test_large_responses_make_room(served, monkeypatch):
             assert connection.execute(query).fetchone() == (0,)
 
 
+def test_input_tokens_are_those_of_the_response(served):
+    """``responses.input_tokens.count`` of the official client: what the same request would be charged."""
+    first = ask(served.client)
+    for options in (
+        {"input": NOTE},
+        {"input": [user(NOTE)], "instructions": "You read notes.", "tools": [TOOL]},
+        {"input": "And then?", "previous_response_id": first.id},
+    ):
+        counted = served.client.responses.input_tokens.count(model="tiny", **options)
+        assert counted.object == "response.input_tokens"
+        given = options.pop("input")
+        assert counted.input_tokens == ask(served.client, given, max_output_tokens=1, **options).usage.input_tokens
+    with pytest.raises(openai.BadRequestError) as caught:
+        served.client.responses.input_tokens.count(model="tiny", input=NOTE, tools=[TOOL, TOOL])
+    assert caught.value.param == "tools[1].name"
+
+
+def test_compaction_is_refused_by_name(served):
+    with pytest.raises(openai.BadRequestError) as caught:
+        served.client.responses.compact(model="tiny", input=NOTE)
+    assert caught.value.code == "unsupported_endpoint"
+    assert "/v1/responses/compact" in str(caught.value)
+
+
 def test_padded_streams_hide_the_length_of_the_text(served):
     stream = ask(served.client, stream=True, stream_options={"include_obfuscation": True})
     deltas = [event for event in stream if event.type == "response.output_text.delta"]
@@ -254,6 +279,12 @@ def test_padded_streams_hide_the_length_of_the_text(served):
         ("POST", "responses/{}/cancel", 400, None),
         ("POST", "responses/none/cancel", 404, "id"),
         ("GET", "responses/{}/input_items?after=none", 400, "after"),
+        ("GET", "responses/{}/input_items?before=none", 400, "before"),
+        ("GET", "responses/{}/input_items?api-version=1", 200, None),
+        ("GET", "files?before=file-1", 400, "before"),
+        ("GET", "fine_tuning/jobs?before=ftjob-1", 400, "before"),
+        ("GET", "fine_tuning/jobs?metadata[team]=a", 200, None),
+        ("GET", "models?limit=1", 400, "limit"),
     ],
 )
 def test_queries_are_honoured_or_refused(served, method, path, status, param):
@@ -286,6 +317,8 @@ def test_queries_are_honoured_or_refused(served, method, path, status, param):
         ({"input": [{"type": "function_call", "name": "f", "arguments": "{}"}]}, "input[0].call_id"),
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input"),
         ({"tools": [{"type": "web_search"}]}, "tools.0.type"),
+        ({"tools": [TOOL, TOOL]}, "tools[1].name"),
+        ({"tools": [LOOSE | {"parameters": {"type": "object", "properties": 3}}]}, "tools[0].parameters"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"reasoning": {"effort": "high"}}, "reasoning.effort"),
         ({"include": ["file_search_call.results"]}, "include"),

@@ -124,6 +124,27 @@ def test_several_calls_and_several_answers(client: OpenAI) -> None:
     assert max(counts) > 1
 
 
+@pytest.mark.parametrize(
+    ("tools", "param"),
+    [
+        ([{"name": "f"}, {"name": "g"}, {"name": "f"}], "tools[2].function.name"),
+        ([{"name": "f"}, {"name": "g", "parameters": {"type": "object", "properties": []}}],
+         "tools[1].function.parameters"),
+        ([{"name": "f", "parameters": {"type": "array"}}], "tools[0].function.parameters"),
+        ([{"name": "f", "parameters": {"properties": {"a": {"type": "text"}}}}], "tools[0].function.parameters"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_tools_that_cannot_be_called_are_refused_by_place(
+    client: OpenAI, tools: list[dict[str, Any]], param: str, choice: str
+) -> None:
+    """Also those that are not strict, whose calls no grammar holds."""
+    given = [{"type": "function", "function": tool} for tool in tools]
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, "tagged", tools=given, tool_choice=choice, max_tokens=1)
+    assert caught.value.param == param
+
+
 def test_only_the_allowed_tools_are_called(client: OpenAI) -> None:
     chosen = {
         "mode": "required",
