@@ -141,7 +141,9 @@ def read_traces(
     records = _records(paths, on_page)
     if chosen is None:
         chosen, records = _detected(records)
-    for place, record in records if chosen else ():
+    if chosen is None:
+        raise DataError(f"{', '.join(map(str, paths))}: there are no records")
+    for place, record in records:
         for call in chosen.records(record):
             count += 1
             if count > _MAX_CALLS:
@@ -178,8 +180,6 @@ def read_traces(
     for key in conflicts:
         del found[key]
         left_out["found good and bad"] += 1
-    if chosen is None:
-        raise DataError(f"{', '.join(map(str, paths))}: there are no records")
     if not found:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.most_common())
         first = f" The first: {problems[0]}" if problems else ""

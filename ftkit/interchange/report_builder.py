@@ -212,7 +212,7 @@ def _row(answer: ForeignAnswer, output: Output) -> RowResult:
         cost_usd=answer.cost_usd,
         error=answer.error,
     )
-    return RowResult.of(row, said, output).model_copy(update={"place": answer.place})
+    return RowResult.of(row, said, output, (AFTER_TOOLS,)).model_copy(update={"place": answer.place})
 
 
 def _score(name: str, form: str, key: str, answers: Sequence[ForeignAnswer]) -> Metric:

@@ -151,8 +151,8 @@ def migrate(
     with MigrationFolder.opened(Path(folder), settings, margin) as place:
         say(f"margin: {margin:g}, set {place.state.margins[-1].set_at}")
         rows = _rows(place, old_name, given, say)
-        for name in names:
-            check_search_limit(place, rows, name, sampling, max_cost)
+        for candidate in names:
+            check_search_limit(place, rows, candidate, sampling, max_cost)
         costs = remaining_costs(
             place, rows, names, sampling=sampling, shots=shots, batch=batch, spent_usd=spent_usd(place), frozen=frozen
         )

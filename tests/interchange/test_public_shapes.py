@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.interchange import import_reports
+from ftkit.interchange import answers_as_rows, import_reports
 
 from .test_interchange import promptfoo
 
@@ -126,3 +126,34 @@ def test_results_of_promptfoo_as_lines_and_of_older_versions(tmp_path: Path) -> 
         row.target for report in import_reports(lines) for row in report.rows
     ]
     assert any(row.target for report in whole for row in report.rows)
+
+
+def test_a_sample_of_inspect_ai_has_the_prompt_that_was_sent(tmp_path: Path) -> None:
+    """inspect_ai 0.3.285: solvers add system messages and choices to ``messages``, and tools answer between them."""
+
+    def turn(role: str, content: str, source: str = "input", **more: Any) -> dict[str, Any]:
+        return {"id": "x", "role": role, "content": content, "source": source, **more}
+
+    call = {"id": "c1", "function": "get_weather", "arguments": {"city": "Tokyo"}, "type": "function"}
+    answer = turn("assistant", "B", "generate")
+    samples = [
+        {"id": "mc", "epoch": 1, "input": "2+2?", "choices": ["3", "4"], "target": "B",
+         "messages": [turn("system", "Choose."), turn("user", "2+2?\n\nA) 3\nB) 4"), answer]},
+        {"id": "tools", "epoch": 1, "input": "Weather?", "target": "B",
+         "messages": [turn("user", "Weather?"), turn("assistant", "", "generate", tool_calls=[call]),
+                      turn("tool", "sunny", "input", tool_call_id="c1"), answer]},
+        {"id": "none", "epoch": 1, "input": "Anything?", "target": "B", "messages": []},
+    ]  # fmt: skip
+    for sample in samples:
+        sample |= {"output": {"choices": [{"message": answer, "stop_reason": "stop"}]}, "scores": {}, "metadata": {}}
+    log = {"version": 2, "status": "success", "eval": {"model": "m", "task": "t"}, "samples": samples}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(log), encoding="utf-8")
+    (report,) = import_reports(path)
+    asked = {row.id: [(turn["role"], turn["content"]) for turn in row.prompt] for row in report.rows}
+    assert asked == {
+        "mc": [("system", "Choose."), ("user", "2+2?\n\nA) 3\nB) 4")],
+        "tools": [("user", "Weather?")],
+        "none": [("user", "Anything?")],
+    }
+    assert {row.id for row in answers_as_rows(report)} == {"mc", "none"}

@@ -128,7 +128,7 @@ def traced_conversation(
                 place=row.place,
                 field=name,
             )
-    begin = next((turn for turn in asked if turn.get("role") not in ("system", "developer")), {})
+    begin: Mapping[str, Any] = next((turn for turn in asked if turn.get("role") not in ("system", "developer")), {})
     if begin.get("tool_calls") or begin.get("type") == "function_call" or begin.get("role") == "tool":
         raise DataError(
             "it begins with a call of a tool: the turns before it were not recorded", place=row.place, field=field_name
