@@ -14,6 +14,7 @@ from ftkit.catalog.facts import (
     Address,
     Deadline,
     Gpu,
+    GpuLink,
     GpuRates,
     HostedModel,
     HostingPrice,
@@ -40,6 +41,7 @@ class Catalog(BaseModel):
     limit_rows: tuple[Limits, ...] = Field(default=(), alias="limits")
     gpus: tuple[Gpu, ...] = Field(default=(), alias="gpu")
     rate_rows: tuple[GpuRates, ...] = Field(default=(), alias="gpu_rates")
+    link_rows: tuple[GpuLink, ...] = Field(default=(), alias="gpu_link")
     addresses: tuple[Address, ...] = Field(default=(), alias="address")
     parameter_rows: tuple[ModelParameters, ...] = Field(default=(), alias="model_parameters")
 

@@ -15,6 +15,7 @@ __all__ = [
     "Address",
     "Deadline",
     "Gpu",
+    "GpuLink",
     "GpuRates",
     "HostedModel",
     "HostingPrice",
@@ -287,6 +288,8 @@ class GpuRates(Fact):
     """Memory bandwidth in GB/s."""
     reported_as: tuple[str, ...] = ()
     """Names that its driver reports."""
+    link: str | None = None
+    """Id of the link to the other GPUs of a node; ``None`` if it is not known."""
 
     def rate(self, precision: Literal["bf16", "fp32"]) -> float:
         """Return the rated speed of matrix products.
@@ -298,3 +301,18 @@ class GpuRates(Fact):
             FLOP/s.
         """
         return 1e12 * (self.bf16_tflops if precision == "bf16" else self.fp32_tflops)
+
+
+class GpuLink(Fact):
+    """Rated speed at which GPUs send to each other, inside a node or between nodes."""
+
+    key_fields = ("id",)
+
+    id: str
+    """Short name, e.g. ``"nvlink-4"``."""
+    name: str
+    """Name for people."""
+    inside: bool
+    """Whether it joins the GPUs of a node; else nodes."""
+    gb_per_s: float = Field(gt=0)
+    """GB/s in one direction: of a GPU inside a node, of a network adapter between nodes."""

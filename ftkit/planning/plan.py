@@ -36,8 +36,8 @@ def plan(
         data: Training rows.
         backends: One or more backends, as ``"name:model"`` or backend objects.
         validation: Validation rows.
-        device: Name of a GPU to plan local training for, for example ``"h100-80gb"`` (see ``ftkit catalog --gpus``).
-            Defaults to this machine.
+        device: Name of a GPU to plan local training for, for example ``"h100-80gb"`` (see ``ftkit catalog --gpus``),
+            or for several workers also its nodes: ``"8xh100-80gb@8xinfiniband-ndr"``. Defaults to this machine.
         lint: Whether to lint the rows first, as :func:`ftkit.train` does. Errors are the entries' ``problem``.
 
     Returns:

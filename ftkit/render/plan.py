@@ -116,11 +116,13 @@ def _table(entries: Sequence[tuple[str, _Entry]], quantities: _Quantities[_Entry
 def _estimate_quantities() -> _Quantities[Estimate]:
     return [
         ("device", lambda one: one.device),
+        ("workers", _workers),
         ("adapter", lambda one: str(one.recipe["adapter"]["kind"])),
         *((name, partial(_recipe_field, name=name)) for name in _RECIPE),
         ("parameters", lambda one: f"{one.parameters:,}"),
         ("trainable", lambda one: f"{one.trainable_parameters:,} ({one.trainable_parameters / one.parameters:.2%})"),
         *((f"  {name}", partial(_memory_part, name=name)) for name in _MEMORY),
+        ("  gathered", lambda one: _bytes_text(one.memory.gathered) if one.memory.gathered else NONE),
         ("  cache", lambda one: _bytes_text(one.memory.cache) if one.memory.cache else NONE),
         ("peak memory", _peak_memory),
         ("tokens per epoch", lambda one: f"{one.tokens_per_epoch:,}"),
@@ -128,6 +130,9 @@ def _estimate_quantities() -> _Quantities[Estimate]:
         ("  generated", lambda one: f"{one.drawn_tokens_per_epoch:,}" if one.drawn_tokens_per_epoch else NONE),
         ("steps", lambda one: f"{one.steps:,}"),
         ("time per step", lambda one: _duration_text(one.seconds_per_step)),
+        ("  computing", _computing),
+        ("  sending", _sending),
+        ("time per epoch", lambda one: _duration_text(one.seconds_per_epoch) if one.workers else NONE),
         ("total time", lambda one: _duration_text(one.seconds)),
     ]
 
@@ -155,6 +160,24 @@ def _notes(plan: Plan) -> list[str]:
         f"{entry.backend}: {note}" for entry in plan.entries if entry.estimate for note in entry.estimate.notes
     )
     return [*lines, *(f"Note: {note}." for note in notes)]
+
+
+def _workers(one: Estimate) -> str:
+    if one.workers is None:
+        return NONE
+    nodes = f" on {counted(one.workers.nodes, 'node')}" if one.workers.gpus_per_node else ""
+    return f"{one.workers.workers:,}{nodes}, {one.workers.strategy}"
+
+
+def _computing(one: Estimate) -> str:
+    return NONE if one.workers is None else _duration_text(one.workers.compute_seconds_per_step)
+
+
+def _sending(one: Estimate) -> str:
+    found = one.workers
+    if found is None or found.seconds_per_step is None or found.bytes_per_step is None:
+        return NONE
+    return f"{_duration_text(found.seconds_per_step)} ({_bytes_text(round(found.bytes_per_step))})"
 
 
 def _recipe_field(one: Estimate, *, name: str) -> str:

@@ -12,7 +12,7 @@ from ftkit.counts import counted
 from ftkit.errors import ConfigError
 from ftkit.results.result import Result
 
-__all__ = ["Estimate", "Memory", "Plan", "PlanEntry", "Quote"]
+__all__ = ["Estimate", "Memory", "Plan", "PlanEntry", "Quote", "WorkerEstimate"]
 
 
 class Memory(BaseModel):
@@ -39,6 +39,8 @@ class Memory(BaseModel):
     """Temporary tensors of one layer's backward pass."""
     allocator: int
     """Memory that the allocator holds unused."""
+    gathered: int = 0
+    """Weights that are gathered whole while layers compute, and their gradients (``strategy="fsdp2"``)."""
     cache: int = 0
     """KV cache of the answers that reinforcement generates together."""
     process: int
@@ -53,8 +55,35 @@ class Memory(BaseModel):
     """Peak of the whole run, including ``process``."""
 
 
+class WorkerEstimate(BaseModel):
+    """What the workers of a run send to each other. Memory, and the other numbers of the estimate, are a worker's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    workers: int
+    """Number of workers, each on a GPU."""
+    strategy: str
+    """``"ddp"``: each holds the whole model. ``"fsdp2"``: each holds a part."""
+    nodes: int
+    """Number of nodes that the workers fill."""
+    gpus_per_node: int | None
+    """Number of GPUs of a node; None if the links are not known, as for the next five."""
+    link: str | None
+    """The link between the GPUs of a node."""
+    network: str | None
+    """Adapters of a node to the others; None within one node."""
+    bytes_per_second: float | None
+    """Speed at which each worker sends."""
+    bytes_per_step: float | None
+    """Bytes that each worker sends in a step."""
+    seconds_per_step: float | None
+    """Seconds that this takes by itself."""
+    compute_seconds_per_step: float
+    """Seconds that computing a step takes by itself, for the worker with the most tokens."""
+
+
 class Estimate(BaseModel):
-    """Memory, tokens, steps and time of one run on one machine."""
+    """Memory, tokens, steps and time of one run on one machine, or by several workers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -82,9 +111,13 @@ class Estimate(BaseModel):
     """Number of optimizer steps."""
     seconds_per_step: float
     """Mean seconds per step on an idle machine."""
+    seconds_per_epoch: float = 0.0
+    """Seconds of the steps of an epoch."""
     seconds: float
     """Seconds of the whole run, including validation, reference log-probabilities and the first answers; loading and
     saving are not included."""
+    workers: WorkerEstimate | None = None
+    """What several workers send to each other; None if there is one worker."""
     notes: tuple[str, ...] = ()
     """Assumptions behind the numbers."""
 

@@ -41,7 +41,8 @@ def sampling_mode(adapted: AdaptedModel) -> Iterator[None]:
     adapted.set_dropout(enabled=False)
     originals = _merge(model)
     try:
-        yield
+        with adapted.weights.gathered():
+            yield
     finally:
         for layer, weight in originals:
             layer.base_layer.weight.data = weight

@@ -28,7 +28,12 @@ _PACKAGES = ("ftkit", "torch", "transformers", "peft", "bitsandbytes", "accelera
 
 
 def save_artefact(
-    folder: Path, pretrained: Pretrained, adapted: AdaptedModel, recipe: Recipe, record: dict[str, Any]
+    folder: Path,
+    pretrained: Pretrained,
+    adapted: AdaptedModel,
+    recipe: Recipe,
+    record: dict[str, Any],
+    state: dict[str, Any] | None = None,
 ) -> None:
     """Write the result of a run; the folder is complete or not there.
 
@@ -41,13 +46,14 @@ def save_artefact(
         adapted: the same model with its trainable part.
         recipe: resolved.
         record: more entries of ``ftkit.json``.
+        state: the model's tensors by name, where several workers hold parts of them.
 
     Raises:
         TrainingError: the disk does not take it.
     """
     try:
         with folder_aside(folder) as aside:
-            _write(aside, pretrained, adapted, recipe, record)
+            _write(aside, pretrained, adapted, recipe, record, state)
             replace_folder(aside, folder)
     except NOT_WRITTEN as error:
         raise TrainingError(
@@ -56,9 +62,16 @@ def save_artefact(
         ) from error
 
 
-def _write(aside: Path, pretrained: Pretrained, adapted: AdaptedModel, recipe: Recipe, record: dict[str, Any]) -> None:
+def _write(
+    aside: Path,
+    pretrained: Pretrained,
+    adapted: AdaptedModel,
+    recipe: Recipe,
+    record: dict[str, Any],
+    state: dict[str, Any] | None,
+) -> None:
     with quiet():  # PEFT warns of layers to which AdaLoRA gave no rank
-        adapted.model.save_pretrained(aside)
+        adapted.model.save_pretrained(aside, **({} if state is None else {"state_dict": state}))
     _sort_layers(aside / "adapter_config.json")
     pretrained.tokenizer.save_pretrained(aside)
     if pretrained.model.can_generate():

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from ftkit.errors import TrainingError
+from ftkit.training.worker_group import ALONE, WorkerGroup, local_part
 
 __all__ = ["CHECKED_STEP", "FrozenParameterCheck"]
 
@@ -22,9 +23,11 @@ class FrozenParameterCheck:
 
     Args:
         parameters: the trainable tensors by name.
+        workers: those that train together. Where each holds a part of the tensors, one of the parts must change.
     """
 
-    def __init__(self, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+    def __init__(self, parameters: Mapping[str, torch.nn.Parameter], workers: WorkerGroup = ALONE) -> None:
+        self._workers = workers
         self._parameters = parameters
         self._unchanged = dict.fromkeys(parameters)
         self._before: dict[str, tuple[int, torch.Tensor]] = {}
@@ -40,9 +43,9 @@ class FrozenParameterCheck:
         self._before = {}
         for name in self._unchanged:
             parameter = self._parameters[name]
-            if parameter.grad is not None:
-                index = int(parameter.grad.abs().argmax())
-                self._before[name] = index, parameter.detach().view(-1)[index].clone()
+            if parameter.grad is not None and local_part(parameter).numel():
+                index = int(local_part(parameter.grad).abs().argmax())
+                self._before[name] = index, local_part(parameter).view(-1)[index].clone()
 
     def after_update(self, update: int) -> None:
         """Compare values; call it after the optimiser's step.
@@ -56,10 +59,13 @@ class FrozenParameterCheck:
         if update > CHECKED_STEP:
             return
         for name, (index, value) in self._before.items():
-            if not torch.equal(self._parameters[name].detach().view(-1)[index], value):
+            if not torch.equal(local_part(self._parameters[name]).view(-1)[index], value):
                 self._unchanged.pop(name, None)
-        if update == CHECKED_STEP and self._unchanged:
-            names = list(self._unchanged)
+        if update != CHECKED_STEP:
+            return
+        parts = self._workers.gather(list(self._unchanged))
+        names = [name for name in parts[0] if all(name in part for part in parts)]
+        if names:
             more = "…" if len(names) > 3 else ""
             raise TrainingError(
                 f"{len(names)} of {len(self._parameters)} trainable tensors have not changed after {update} steps, so "

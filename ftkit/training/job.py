@@ -36,6 +36,8 @@ from ftkit.training.monitor import rate_warning
 from ftkit.training.recipe_check import check_length, check_recipe
 from ftkit.training.rehearsal_rows import open_rehearsal
 from ftkit.training.sample_log import SAMPLES
+from ftkit.training.strategies import check_sharding
+from ftkit.training.weights import WholeWeights
 from ftkit.training.worker_group import ALONE, WorkerGroup
 
 __all__ = ["Job", "machine_facts", "train"]
@@ -118,6 +120,7 @@ def _fitted(
     rows: TokenRows,
     validation: TokenRows | None,
     device: torch.device,
+    shards: int,
 ) -> Recipe:
     """``recipe`` with ``max_batch_tokens`` chosen by the GPU's memory where the user left that open."""
     if device.type != "cuda":
@@ -126,7 +129,15 @@ def _fitted(
         shape = model_shape(config.get_text_config().to_dict(), scores=recipe.score_head)
     except ModelError:  # layers that the planner does not know
         return recipe
-    return fit_batch_tokens(written, recipe, shape, rows, validation, this_machine(), shared=True)
+    return fit_batch_tokens(written, recipe, shape, rows, validation, this_machine(), shared=True, shards=shards)
+
+
+def _weights(model: Any, device: torch.device, workers: WorkerGroup) -> WholeWeights:
+    if not workers.shards:
+        return WholeWeights(workers)
+    # Not every build of torch has what it needs.
+    sharded: WholeWeights = resolve_name("ftkit.training.sharded_weights:ShardedWeights")(model, device, workers)
+    return sharded
 
 
 def train(
@@ -156,6 +167,7 @@ def train(
         RefusedError: the recipe cannot be trained on this machine.
     """
     device = default_device()
+    check_sharding(workers.strategy, job.recipe)
     if not workers.is_first:
         emit = _no_events
     if job.recipe.preserve is not None and job.rehearsal is None:
@@ -170,7 +182,7 @@ def train(
     pretrained = load_pretrained(
         origin,
         precision="bf16" if recipe.precision == "bf16" else "fp32",
-        device=device,
+        device=torch.device("cpu") if workers.shards else device,  # of which it is moved layer by layer
         quantisation=recipe.adapter.quantization,
         scores=recipe.score_head,
         day=job.day or date.today(),
@@ -188,10 +200,19 @@ def train(
     if len(rows.rows) != len(job.data):  # texts were packed into blocks
         recipe = job.recipe.resolve(machine_facts(len(rows.rows)))
     recipe = workers.from_first(
-        lambda: _fitted(job.recipe, recipe, pretrained.model.config, rows, validation_rows, device)
+        lambda: _fitted(
+            job.recipe,
+            recipe,
+            pretrained.model.config,
+            rows,
+            validation_rows,
+            device,
+            workers.size if workers.shards else 1,
+        )
     )
     loss = loss_of(recipe)
     total_steps = recipe.total_steps(len(rows.rows))
+    weights = _weights(pretrained.model, device, workers)
     adapted = adapt(
         pretrained.model,
         recipe.adapter,
@@ -199,6 +220,7 @@ def train(
         seed=recipe.seed,
         initial_weights=origin.adapter,
         scores=recipe.score_head,
+        weights=weights,
     )
     held = quantized_files(origin)
     if held is not None and recipe.adapter.quantization is not None:
@@ -243,10 +265,13 @@ def train(
     source: ExampleSource = (resolve_name(named) if isinstance(named, str) else named)(context)
 
     def save_epoch_model(step: int, epoch: int) -> bool:
+        if not job.epochs.limit:
+            return False
+        state = weights.model_state(adapted.model)
         if not workers.is_first:
             return False
         record = {**job.record, "step": step, "epoch": epoch}
-        return job.epochs.save(step, lambda folder: save_artefact(folder, pretrained, adapted, recipe, record))
+        return job.epochs.save(step, lambda folder: save_artefact(folder, pretrained, adapted, recipe, record, state))
 
     loop = TrainingLoop(context, source, device, total_steps, should_stop, save_epoch_model)
     emit(
@@ -262,12 +287,13 @@ def train(
             "trainable_parameters": sum(p.numel() for p in adapted.parameters.values()),
             **describe_machine(device),
             **loop.utilisation.describe(),
-            **({} if workers.size == 1 else {"workers": workers.size}),
+            **({} if workers.size == 1 else {"workers": workers.size, "strategy": workers.strategy}),
             **({} if template_day is None else {"template_day": template_day.isoformat()}),
         },
     )
     summary = loop.run()
+    state = weights.model_state(adapted.model)
     if workers.is_first:
-        save_artefact(job.output, pretrained, adapted, recipe, {**job.record, "summary": summary})
+        save_artefact(job.output, pretrained, adapted, recipe, {**job.record, "summary": summary}, state)
     context.checkpoints.clear()
     return summary

@@ -67,8 +67,8 @@ class TrainingLoop:
         self.progress = Progress()
         self.evaluations = Evaluations(context, source, total_steps)
         self.monitor = self.loss.monitor(context.warn)
-        self.frozen_check = FrozenParameterCheck(self.adapted.parameters)
-        self.update_ratio = UpdateRatio(self.parameters)
+        self.frozen_check = FrozenParameterCheck(self.adapted.parameters, self.workers)
+        self.update_ratio = UpdateRatio(self.parameters, self.workers)
         decay = self.recipe.ema_decay
         self.average = None if decay is None else WeightAverage(self.adapted.parameters, decay)
         config = self.adapted.base_model.config
@@ -122,13 +122,14 @@ class TrainingLoop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss, metrics = self.computer.compute(packs, size, lambda part: part.backward())  # type: ignore[no-untyped-call]
-        self.workers.sum_gradients(self.parameters)
+        weights = self.adapted.weights
+        weights.sum_gradients(self.parameters)
         penalty = self.adapted.tuner.penalty(self.adapted)
         if penalty is not None and batch.examples:
             penalty.backward()
         preservation = self.evaluations.preservation
         preserved = preservation.backward(step, batch.examples) if preservation and batch.examples else {}
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm))
+        norm = weights.clip_gradients(self.parameters, self.recipe.max_grad_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
                 f"step {step}: the loss is {loss} and the gradient norm {norm}; the weights before this step were "
@@ -192,23 +193,25 @@ class TrainingLoop:
         best = self.progress.best_step
         if not (self.recipe.load_best_model_at_end and best and best != self.progress.step):
             return None
-        tensors = self.workers.from_first(lambda: _tensors_of(self.checkpoints.best(best)))
-        if tensors is None:
+        checkpoint = self.checkpoints.best(best) if self.workers.is_first else None
+        if self.workers.from_first(lambda: checkpoint is None):
             self.context.warn(f"the best model, of step {best}, is missing; the last model is the result")
             return None
-        self.adapted.load(tensors)
+        self.adapted.load(None if checkpoint is None else checkpoint.tensors())
         self.adapted.tuner.after_load(self.adapted)
         return best
 
     def save(self) -> None:
         """Write a checkpoint. If it cannot be written, the run continues with a warning."""
+        weights, step = self.adapted.weights, self.progress.step
+        tensors = weights.tensors(self.adapted.parameters)
+        optimizer = weights.optimizer_state(self.optimizer)
         if not self.workers.is_first:
             return
-        step = self.progress.step
         state = {
             "progress": asdict(self.progress),
             "monitor": self.monitor.state(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer,
             "adapter": self.adapted.tuner.state(self.adapted),
             "source": self.source.state(step),
             "average": {} if self.average is None else self.average.state(),
@@ -216,19 +219,21 @@ class TrainingLoop:
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
-        if self._write(lambda: self.checkpoints.save(step, dict(self.adapted.parameters), state), "a checkpoint"):
+        if self._write(lambda: self.checkpoints.save(step, tensors, state), "a checkpoint"):
             self.emit("checkpoint", {"step": step})
 
     def restore(self) -> None:
         """Restore the newest whole checkpoint, if there is one."""
-        step, tensors, saved = self.workers.from_first(self._newest)
-        if tensors is None:
+        checkpoint = self._newest() if self.workers.is_first else None
+        held = {} if checkpoint is None else _current_layout(checkpoint.state(), self.recipe.monitored)
+        optimizer = held.pop("optimizer", None)
+        step, state = self.workers.from_first(lambda: (0 if checkpoint is None else checkpoint.step, held))
+        if not step:
             self.source.load_state([], 0)
             self._own_random_numbers(0)
             return
-        state = _current_layout(saved, self.recipe.monitored)
-        self.adapted.load(tensors)
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.adapted.load(None if checkpoint is None else checkpoint.tensors())
+        self.adapted.weights.load_optimizer(self.optimizer, optimizer)
         self.adapted.tuner.load_state(self.adapted, state["adapter"])
         self.progress = Progress(**state["progress"])
         self.monitor.load_state(state["monitor"])
@@ -243,12 +248,12 @@ class TrainingLoop:
         self._own_random_numbers(step)
         self.emit("log", {"message": f"going on from the checkpoint of step {step}", "step": step})
 
-    def _newest(self) -> tuple[int, dict[str, torch.Tensor] | None, dict[str, Any]]:
-        """Step, tensors and state of the newest whole checkpoint."""
+    def _newest(self) -> Checkpoint | None:
+        """The newest whole checkpoint."""
         checkpoint, problems = self.checkpoints.newest()
         for problem in problems:
             self.context.warn(f"skipped a checkpoint: {problem}")
-        return (0, None, {}) if checkpoint is None else (checkpoint.step, checkpoint.tensors(), checkpoint.state())
+        return checkpoint
 
     def _own_random_numbers(self, step: int) -> None:
         """Give each worker but the first random numbers of its own, so that dropout differs between rows."""
@@ -310,7 +315,7 @@ class TrainingLoop:
         self.progress.ties.append(look.tie)
         kept = self.evaluations.chooses and self.recipe.load_best_model_at_end
         if best and kept and step < self.total_steps:
-            tensors: dict[str, torch.Tensor] = dict(self.adapted.parameters)
+            tensors = self.adapted.weights.tensors(self.adapted.parameters)
             self._write(lambda: self.checkpoints.save_best(step, tensors), "the best model so far")
 
     def _remember(self, look: Look) -> None:
@@ -353,10 +358,6 @@ class TrainingLoop:
         if stopped_early:
             summary["stopped_early"] = True
         return {**summary, **self.adapted.tuner.summary(self.adapted)}
-
-
-def _tensors_of(checkpoint: Checkpoint | None) -> dict[str, torch.Tensor] | None:
-    return None if checkpoint is None else checkpoint.tensors()
 
 
 def _current_layout(state: dict[str, Any], monitored: str) -> dict[str, Any]:

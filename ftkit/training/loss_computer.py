@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
+from ftkit.errors import RefusedError
 from ftkit.modeling.attention import TREE_ATTENTION, own_attention
 from ftkit.modeling.causality import check_causal, trial_tokens
 from ftkit.modeling.embedding_noise import EmbeddingNoise
@@ -42,6 +44,7 @@ class LossComputer:
 
     Raises:
         ModelError: the model's predictions depend on later tokens.
+        RefusedError: each worker holds a part of the model, which does not compute each pack in one pass.
     """
 
     def __init__(
@@ -59,10 +62,14 @@ class LossComputer:
         self.loss = loss
         self.adapted = adapted
         model = adapted.base_model
-        with adapted.without_dropout():
+
+        def tried() -> str | None:
             if model.get_output_embeddings() is not None:
                 check_causal(model, trial_tokens(model, _TRIAL_TOKENS))
-            problem = prefix_sharing_problem(model, device, sequences)
+            return prefix_sharing_problem(model, device, sequences)
+
+        with adapted.without_dropout(), torch.no_grad():
+            problem = adapted.weights.run(tried)
         if problem is not None:
             if model.config._attn_implementation == TREE_ATTENTION:
                 model.set_attn_implementation(own_attention(model))  # which makes the masks that the model needs
@@ -74,6 +81,14 @@ class LossComputer:
         self.forward = PackedForward(
             model, device, shared=self.shares_prefixes, embedding_noise=adapted.embedding_noise
         )
+        if adapted.weights.sharded and (problem is not None or self.forward.boundary is not None):
+            why = problem or "its rotary embedding depends on the length of a row"
+            raise RefusedError(
+                f'strategy="fsdp2": all workers must run the model equally often, and this model computes rows one by '
+                f'one: {why}. Take strategy="ddp"',
+                backend="local",
+                fields=("strategy",),
+            )
 
     def packs(self, examples: Sequence[Example]) -> list[Packed]:
         """Split this worker's share of examples into packs of at most ``max_batch_tokens``.
@@ -100,6 +115,22 @@ class LossComputer:
         share = self.shares_prefixes and self.recipe.shared_prefix
         return list(pack_by_length(examples, budget, self.forward.boundary, share=share))
 
+    def _passes(self, packs: Sequence[Packed]) -> list[tuple[PackedSequence, list[Example], float]]:
+        """This worker's packs with the weight 1; where each worker holds a part of the model, more with the weight 0.
+
+        Returns:
+            Equally many at each worker that holds a part, so that all run the model equally often.
+        """
+        passes = [(*packed, 1.0) for packed in packs]
+        if self.adapted.weights.sharded:
+            counts = self.workers.gather(len(packs))
+            smallest = min(packs, key=lambda packed: len(packed[0].ids), default=None)
+            if not min(counts):
+                smallest = next((offered for offered in self.workers.gather(smallest) if offered is not None), None)
+            if smallest is not None:
+                passes += [(*smallest, 0.0)] * (max(counts) - len(packs))
+        return passes
+
     def compute(
         self, packs: Sequence[Packed], size: float, backward: Callable[[torch.Tensor], object]
     ) -> tuple[float, dict[str, float]]:
@@ -116,13 +147,18 @@ class LossComputer:
         """
         loss = 0.0
         sums: dict[str, float] = {}
-        for pack, examples in packs:
-            output = self.loss.compute(self.forward, pack, examples)
-            part = output.total / size
+        for pack, examples, weight in self._passes(packs):
+
+            def part_of(packed: Packed = (pack, examples), weight: float = weight) -> tuple[torch.Tensor, Any]:
+                output = self.loss.compute(self.forward, *packed)
+                return output.total / size * weight, output.metrics
+
+            part, metrics = self.adapted.weights.run(part_of)
             backward(part)
-            loss += float(part.detach())
-            for name, value in output.metrics.items():
-                sums[name] = sums.get(name, 0.0) + value
+            if weight:
+                loss += float(part.detach())
+                for name, value in metrics.items():
+                    sums[name] = sums.get(name, 0.0) + value
         if self.workers.size > 1:
             parts = self.workers.gather((loss, sums))
             loss = sum(part for part, _ in parts)
@@ -156,9 +192,10 @@ class LossComputer:
 
         def compute(indices: list[int], own: list[Example]) -> list[list[float]]:
             by_example: dict[int, list[float]] = {}
-            for pack, packed in self.all_packs(own):
-                values = iter(self.forward.sequence_logprobs(pack).tolist())
-                for example in packed:
+            for pack, packed, weight in self._passes(self.all_packs(own)):
+                found = self.adapted.weights.run(partial(self.forward.sequence_logprobs, pack))
+                values = iter(found.tolist())
+                for example in packed if weight else ():
                     by_example[id(example)] = [next(values) for _ in example.sequences]
             return [by_example[id(example)] for example in own]
 
@@ -180,8 +217,10 @@ class LossComputer:
 
         def compute(indices: list[int], own: list[Example]) -> list[Floats]:
             by_example: dict[int, Floats] = {}
-            for pack, packed in self.all_packs(own):
-                tokens = self.forward.token_logprobs(pack, temperature)
+            for pack, packed, weight in self._passes(self.all_packs(own)):
+                tokens = self.adapted.weights.run(partial(self.forward.token_logprobs, pack, temperature))
+                if not weight:
+                    continue
                 counts = torch.bincount(tokens.sequence_indices, minlength=len(packed)).tolist()
                 parts = torch.split(tokens.logprobs.cpu(), counts)
                 by_example |= {id(example): part.numpy() for example, part in zip(packed, parts, strict=True)}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+
+from ftkit.training.worker_group import ALONE, WorkerGroup, local_part
 
 __all__ = ["UpdateRatio", "make_optimizer"]
 
@@ -43,9 +46,11 @@ class UpdateRatio:
 
     Args:
         parameters: the trainable tensors.
+        workers: those that train together, each of which may hold a part of them.
     """
 
-    def __init__(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+    def __init__(self, parameters: Sequence[torch.nn.Parameter], workers: WorkerGroup = ALONE) -> None:
+        self._workers = workers
         total = sum(p.numel() for p in parameters)
         # An odd stride: adapters come in pairs, and both A and B must be sampled.
         stride = -(-total // _SAMPLE) | 1
@@ -54,7 +59,7 @@ class UpdateRatio:
 
     def before_update(self) -> None:
         """Remember the weights before the optimiser's step."""
-        self._before = [p.detach().clone() for p in self._sampled]
+        self._before = [local_part(p).clone() for p in self._sampled]
 
     def after_update(self) -> float:
         """Compare the weights after the optimiser's step.
@@ -62,7 +67,9 @@ class UpdateRatio:
         Returns:
             The ratio.
         """
-        moved = torch.stack([(p.detach() - old).norm() for p, old in zip(self._sampled, self._before, strict=True)])
-        size = torch.stack([old.norm() for old in self._before])
+        pairs = zip(self._sampled, self._before, strict=True)
+        moved = torch.stack([(local_part(p) - old).norm() for p, old in pairs]).norm()
+        size = torch.stack([old.norm() for old in self._before]).norm()
         self._before = []
-        return float(moved.norm() / size.norm().clamp(min=1e-12))
+        parts = self._workers.gather((float(moved), float(size)))  # of whole tensors: the same at each worker
+        return math.hypot(*(part for part, _ in parts)) / max(math.hypot(*(part for _, part in parts)), 1e-12)

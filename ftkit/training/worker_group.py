@@ -7,7 +7,6 @@ the number of workers but for rounding.
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from typing import Any, TypeVar
 import torch
 
 from ftkit.errors import TrainingError
+from ftkit.training.shares import balanced_shares
 
-__all__ = ["ALONE", "WorkerGroup", "balanced_shares"]
+__all__ = ["ALONE", "WorkerGroup", "local_part"]
 
 T = TypeVar("T")
 ResultT = TypeVar("ResultT")
@@ -38,31 +38,37 @@ class WorkerGroup:
         rank: this worker's number, from 0. The first one writes events, checkpoints and the model.
         size: how many there are.
         objects: the group over which plain objects are sent; one of gloo where tensors go over NCCL.
+        strategy: how they hold the model, see :data:`~ftkit.training.strategies.STRATEGIES`.
     """
 
     rank: int = 0
     size: int = 1
     objects: Any = None
+    strategy: str = "ddp"
 
     @classmethod
-    def of_process_group(cls) -> WorkerGroup:
+    def of_process_group(cls, strategy: str = "ddp") -> WorkerGroup:
         """Return the group of torch's default process group, which must be initialised.
+
+        Args:
+            strategy: how the workers hold the model.
 
         Returns:
             The group.
         """
         distributed: Any = torch.distributed
         objects = None if distributed.get_backend() == "gloo" else distributed.new_group(backend="gloo")
-        return cls(distributed.get_rank(), distributed.get_world_size(), objects)
+        return cls(distributed.get_rank(), distributed.get_world_size(), objects, strategy)
 
     @classmethod
-    def meet(cls, rank: int, size: int, meeting: Path) -> WorkerGroup:
+    def meet(cls, rank: int, size: int, meeting: Path, strategy: str = "ddp") -> WorkerGroup:
         """Wait for the other workers, and form torch's default process group with them.
 
         Args:
             rank: this worker's number, from 0.
             size: how many there are.
             meeting: a file on a disk that all reach, which does not exist yet.
+            strategy: how the workers hold the model.
 
         Returns:
             The group: with a GPU for each worker over NCCL, else with a part of the CPU's threads over gloo.
@@ -87,7 +93,12 @@ class WorkerGroup:
             world_size=size,
             timeout=_COLLECTIVE_TIMEOUT,
         )
-        return cls.of_process_group()
+        return cls.of_process_group(strategy)
+
+    @property
+    def shards(self) -> bool:
+        """Whether each worker holds a part of the model only."""
+        return self.strategy == "fsdp2"
 
     @property
     def is_first(self) -> bool:
@@ -204,20 +215,15 @@ ALONE = WorkerGroup()
 """A run of one worker."""
 
 
-def balanced_shares(sizes: Sequence[int], workers: int) -> list[list[int]]:
-    """Split items into shares that cost about the same: each item, the largest first, goes to the smallest share.
+def local_part(tensor: torch.Tensor) -> torch.Tensor:
+    """Return what this worker holds of a tensor, detached.
 
     Args:
-        sizes: what each item costs.
-        workers: how many shares.
+        tensor: a tensor, or one of which each worker holds a part.
 
     Returns:
-        For each share the indices of its items, rising. The same everywhere.
+        The tensor itself, or this worker's part, which shares its memory.
     """
-    shares: list[list[int]] = [[] for _ in range(workers)]
-    load = [(0, number) for number in range(workers)]
-    for index in sorted(range(len(sizes)), key=lambda index: (-sizes[index], index)):
-        total, number = heapq.heappop(load)
-        shares[number].append(index)
-        heapq.heappush(load, (total + sizes[index], number))
-    return [sorted(share) for share in shares]
+    to_local = getattr(tensor, "to_local", None)  # of a DTensor, whose module not every build of torch has
+    part: torch.Tensor = tensor if to_local is None else to_local()
+    return part.detach()

@@ -60,10 +60,19 @@ def test_what_is_no_cluster_is_refused(text: str) -> None:
 
 
 def test_what_is_not_built_is_refused_by_name() -> None:
-    for changes in ({"strategy": "fsdp2"}, {"storage": "s3://bucket"}, {"gpus_per_worker": 2}):
+    for changes in ({"storage": "s3://bucket"}, {"gpus_per_worker": 2}):
         with pytest.raises(ft.RefusedError) as refused:
             ft.Ray("Qwen/Qwen3-8B", **changes)  # type: ignore[arg-type]
         assert (refused.value.backend, refused.value.fields) == ("ray", tuple(changes))
+
+
+def test_a_strategy_is_part_of_the_name() -> None:
+    backend = ft.Ray("m", workers=8, strategy="fsdp2", address="http://head:8265")
+    assert backend.model == "http://head:8265?workers=8&strategy=fsdp2#m"
+    assert ft.Ray(backend.model).cluster == backend.cluster
+    for name in ("http://head:8265?strategy=zero#m", "http://head:8265?strategy=#m"):
+        with pytest.raises(ft.ConfigError, match='write "ddp" or "fsdp2"'):
+            ft.Ray(name)
 
 
 def test_events_are_read_on_from_a_byte_and_a_cut_one_waits(tmp_path: Path) -> None:

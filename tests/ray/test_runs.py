@@ -37,8 +37,8 @@ def storage(tmp_path: Path) -> Path:
     return tmp_path / "shared"
 
 
-def cluster(head: str, model: str, storage: Path, workers: int = 2) -> ft.Ray:
-    return ft.Ray(model, address=head, workers=workers, gpus_per_worker=0, storage=storage)
+def cluster(head: str, model: str, storage: Path, workers: int = 2, strategy: str = "ddp") -> ft.Ray:
+    return ft.Ray(model, address=head, workers=workers, gpus_per_worker=0, storage=storage, strategy=strategy)
 
 
 def demonstrations() -> ft.Dataset:
@@ -81,8 +81,8 @@ def test_the_number_of_workers_changes_no_loss(
     assert run.download(tmp_path / "fetched").task.fingerprint == data.task.fingerprint
 
 
-@pytest.mark.parametrize("kind", ["dpo", "reward", "rft"])
-def test_two_workers_train_preferences_and_rewards_as_one_does(
+@pytest.mark.parametrize("kind", ["dpo", "reward", "rft", "sharded"])
+def test_two_workers_train_every_kind_as_one_does(
     kind: str, head: str, tiny_model: str, storage: Path, tmp_path: Path
 ) -> None:
     pairs = ft.Dataset.from_rows([{**row, "b": "no"} for row in ROWS], TASK, chosen="a", rejected="b")
@@ -93,8 +93,9 @@ def test_two_workers_train_preferences_and_rewards_as_one_does(
         "dpo": (ft.DPO(**COMMON), pairs),
         "reward": (ft.RewardModel(**COMMON), pairs),
         "rft": (ft.RFT(grader=grader, **COMMON, **SAMPLED), demonstrations()),
+        "sharded": (ft.SFT(**COMMON | {"adapter": ft.Full(), "learning_rate": 1e-3}), demonstrations()),
     }[kind]
-    backend = cluster(head, tiny_model, storage)
+    backend = cluster(head, tiny_model, storage, strategy="fsdp2" if kind == "sharded" else "ddp")
     run = ft.train(recipe, data, backend=backend, validation=data.take(4)).wait(timeout_s=WAIT_S)
     expected = alone(recipe, data, tiny_model, tmp_path / "alone")
     assert len(run.metrics) == len(expected) > 3

@@ -25,15 +25,19 @@ def test_workers_must_be_a_number_above_zero() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_take_the_steps_of_one(tiny_model: str) -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_processes_take_the_steps_of_one(strategy: str, tiny_model: str) -> None:
     data = ft.Dataset.from_rows(ROWS, TASK, target="a")
-    alone = ft.train(RECIPE, data, backend=f"local:{tiny_model}", validation=data.take(4)).wait(timeout_s=250)
-    together = ft.train(RECIPE, data, backend=LocalBackend(tiny_model, workers=2), validation=data.take(4))
+    full = {"adapter": ft.Full(), "learning_rate": 1e-3}
+    recipe = RECIPE.model_copy(update=full) if strategy == "fsdp2" else RECIPE
+    alone = ft.train(recipe, data, backend=f"local:{tiny_model}", validation=data.take(4)).wait(timeout_s=250)
+    backend = LocalBackend(tiny_model, workers=2, strategy=strategy)
+    together = ft.train(recipe, data, backend=backend, validation=data.take(4))
     together.wait(timeout_s=250)
     losses = [[step["loss"] for step in run.metrics] for run in (alone, together)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
     (started,) = [event.data for event in together.events() if event.data.get("message") == "training"]
-    assert started["workers"] == 2
+    assert (started["workers"], started["strategy"]) == (2, strategy)
     assert not list(together.folder.glob("meeting-*"))
 
 

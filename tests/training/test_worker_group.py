@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 
 from ftkit.training.job import Job, train
 from ftkit.training.loss_computer import LossComputer
-from ftkit.training.worker_group import ALONE, WorkerGroup, balanced_shares
+from ftkit.training.shares import balanced_shares
+from ftkit.training.worker_group import ALONE, WorkerGroup
 from tests.training.test_training import recipe, rows
-from tests.training.two_workers import run_all
+from tests.training.two_workers import jobs, run_all
 
 
 @given(st.lists(st.integers(0, 1000), max_size=60), st.integers(1, 9))
@@ -64,19 +65,21 @@ def test_the_gradients_of_all_shares_sum_to_that_of_the_batch(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [2, 3])
-def test_several_workers_train_as_one_does(size: int, tiny_model: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "strategy"), [(2, "ddp"), (3, "ddp"), (2, "fsdp2"), (3, "fsdp2")])
+def test_several_workers_train_as_one_does(size: int, strategy: str, tiny_model: str, tmp_path: Path) -> None:
     together = tmp_path / "together"
     together.mkdir()
     command = [sys.executable, "-m", "tests.training.two_workers"]
-    workers = [
-        subprocess.Popen([*command, str(rank), str(size), str(tmp_path / "meeting"), str(together), tiny_model])
-        for rank in range(size)
-    ]
-    alone = run_all(tmp_path / "alone", tiny_model, ALONE)
+    arguments = [str(size), str(tmp_path / "meeting"), str(together), tiny_model, strategy]
+    workers = [subprocess.Popen([*command, str(rank), *arguments]) for rank in range(size)]
+    alone = run_all(tmp_path / "alone", tiny_model, ALONE, strategy)
     assert [worker.wait(400) for worker in workers] == [0] * size
     found = json.loads((together / "events.json").read_text())
     for name, events in alone.items():
+        if name.endswith("left"):  # of several workers, which one worker goes on with
+            left, data, validation = jobs(strategy)[name]
+            train(Job(left, data, validation, tiny_model, together / name), lambda kind, data: None)
+            found[name] = events
         assert len(found[name]) == len(events) > 3
         for one, other in zip(events, found[name], strict=True):
             for key in ("kind", "step", "epoch", "tokens", "supervised_tokens"):
@@ -84,7 +87,9 @@ def test_several_workers_train_as_one_does(size: int, tiny_model: str, tmp_path:
             for key in ("loss", "reward", "grad_norm", "token_accuracy", "rewards_margin", "kl"):
                 if key in one:
                     assert other[key] == pytest.approx(one[key], rel=2e-4, abs=2e-5), (name, one["step"], key)
-        weights = [load_file(folder / name / "adapter_model.safetensors") for folder in (tmp_path / "alone", together)]
+        file = "model.safetensors" if strategy == "fsdp2" else "adapter_model.safetensors"
+        weights = [load_file(folder / name / file) for folder in (tmp_path / "alone", together)]
+        assert weights[0].keys() == weights[1].keys()
         for tensor, value in weights[0].items():
             torch.testing.assert_close(weights[1][tensor], value, rtol=1e-3, atol=2e-4)
-        assert not list((together / name).parent.glob("*-checkpoints"))
+        assert not (together / f"{name}-checkpoints").exists()

@@ -1,6 +1,8 @@
-"""One of several workers that train together: ``python -m tests.training.two_workers RANK SIZE MEETING OUTPUT MODEL``.
+"""One of several workers that train together.
 
-Trains each kind of recipe once, resumed half-way where the name says so, and writes the first worker's events.
+Started as ``python -m tests.training.two_workers RANK SIZE MEETING OUTPUT MODEL STRATEGY``. Trains each kind of recipe
+once, resumed half-way where the name says so, and writes the first worker's events. A run whose name says that it is
+left is stopped half-way, and somebody else goes on with it.
 """
 
 from __future__ import annotations
@@ -35,25 +37,30 @@ def plain(count: int) -> list[dict[str, str]]:
     ]
 
 
-def jobs() -> dict[str, tuple[ft.Recipe, ft.Dataset, ft.Dataset | None]]:
-    common: dict[str, Any] = {"epochs": 2, "batch_size": 5, "precision": "fp32", "adapter": LORA, "learning_rate": 1e-2}
+def jobs(strategy: str) -> dict[str, tuple[ft.Recipe, ft.Dataset, ft.Dataset | None]]:
+    full = strategy == "fsdp2"
+    common: dict[str, Any] = {"epochs": 2, "batch_size": 5, "precision": "fp32"}
+    common |= {"adapter": ft.Full() if full else LORA, "learning_rate": 1e-3 if full else 1e-2}
     grader = FunctionGrader(function=worth.worth)
     demonstrations = ft.Dataset.from_rows(plain(11), TASK, target="good")
     pairs = ft.Dataset.from_rows(plain(7), TASK, chosen="good", rejected="bad")
+    small = {"gradient_checkpointing": True, "max_batch_tokens": 64}
     sampled = {"num_generations": 3, "max_output_tokens": 6, "probe_prompts": 0, "beta": 0.1, "num_iterations": 2}
     return {
         "sft": (ft.SFT(**common), demonstrations, demonstrations.take(3)),
         "sft-resumed": (ft.SFT(**common), demonstrations, demonstrations.take(3)),
+        **({"sft-left": (ft.SFT(**common), demonstrations, demonstrations.take(3))} if full else {}),
+        **({"sft-checkpointed": (ft.SFT(**common, **small), demonstrations, None)} if full else {}),
         "dpo": (ft.DPO(**common), pairs, pairs.take(1)),
         "reward": (ft.RewardModel(**common), pairs, None),
         "rft": (ft.RFT(grader=grader, **common | {"batch_size": 3}, **sampled), demonstrations.take(5), None),
     }
 
 
-def run_all(output: Path, model: str, workers: WorkerGroup) -> dict[str, list[dict[str, Any]]]:
+def run_all(output: Path, model: str, workers: WorkerGroup, strategy: str = "ddp") -> dict[str, list[dict[str, Any]]]:
     """The events of each run's steps and validations."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, (recipe, data, validation) in jobs().items():
+    for name, (recipe, data, validation) in jobs(strategy).items():
         events: list[dict[str, Any]] = []
         job = Job(recipe, data, validation, model, output / name)
 
@@ -61,23 +68,25 @@ def run_all(output: Path, model: str, workers: WorkerGroup) -> dict[str, list[di
             if kind in ("step", "validation"):
                 events.append({"kind": kind, **data})
 
-        if name.endswith("resumed"):
+        if name.endswith(("resumed", "left")):
             asked = iter([False, False, workers.rank == workers.size - 1])  # only the last worker is asked to stop
             with contextlib.suppress(TrainingStopped):
                 train(job, keep, lambda asked=asked: next(asked), workers=workers)  # type: ignore[misc]
                 raise AssertionError("it did not stop")
+        if workers is not ALONE and name.endswith("left"):
+            continue
         train(job, keep, workers=workers)
         found[name] = events
     return found
 
 
 if __name__ == "__main__":
-    rank, size, meeting, folder, base = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
+    rank, size, meeting, folder, base, how = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=size)
-    group = WorkerGroup.of_process_group()
+    group = WorkerGroup.of_process_group(how)
     assert (group.rank, group.size) == (rank, size)
-    done = run_all(Path(folder), base, group)
+    done = run_all(Path(folder), base, group, how)
     if group.is_first:
         Path(folder, "events.json").write_text(json.dumps(done))
     else:

@@ -41,6 +41,7 @@ from ftkit.store.run_lock import RunLock
 from ftkit.task import Message, Task
 from ftkit.training.recipe_check import check_recipe
 from ftkit.training.rehearsal_rows import open_rehearsal
+from ftkit.training.strategies import check_sharding, check_strategy
 
 if TYPE_CHECKING:
     from ftkit.backends.local.answerer import LocalAnswerer
@@ -63,11 +64,12 @@ class LocalBackend(Backend):
         chat_template: file of a Jinja template that replaces the model's own.
         workers: how many processes train together, each on a GPU of its own, or on its part of the CPU's threads. The
             losses are those of one process but for rounding.
+        strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part (``ft.Full()``).
         max_parallel: how many runs of this ftkit home may train at once on a device. Later ones stay queued. By default
             the environment variable ``FTKIT_MAX_PARALLEL``, or 1.
 
     Raises:
-        ConfigError: ``workers`` or ``max_parallel`` is no number above 0.
+        ConfigError: ``workers`` or ``max_parallel`` is no number above 0, or there is no such strategy.
     """
 
     name = "local"
@@ -79,6 +81,7 @@ class LocalBackend(Backend):
         epoch_models: int = 0,
         chat_template: str | os.PathLike[str] | None = None,
         workers: int = 1,
+        strategy: str = "ddp",
         max_parallel: int | None = None,
     ) -> None:
         check_kind(workers, int, "workers", "how many processes train together, 1 or more")
@@ -87,6 +90,7 @@ class LocalBackend(Backend):
         if max_parallel is not None and max_parallel < 1:
             raise ConfigError(f"max_parallel must be at least 1, not {max_parallel}")
         self._workers = workers
+        self._strategy = check_strategy(strategy, self.name)
         self.model = with_template(model, chat_template)
         self._epoch_models = epoch_models
         self._max_parallel = max_parallel
@@ -108,6 +112,7 @@ class LocalBackend(Backend):
         """
         _check_installed("training on this machine")
         check_recipe(recipe, self._checked_source_name(), data, validation, has_cuda=has_cuda)
+        check_sharding(self._strategy, recipe, self.name)
         plugin_modules(recipe, data, validation)
         default_max_parallel()
         if recipe.grading is not None:
@@ -117,12 +122,40 @@ class LocalBackend(Backend):
 
     @override
     def estimate(
-        self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
+        self,
+        recipe: Recipe,
+        data: Dataset,
+        validation: Dataset | None,
+        *,
+        device: str | None = None,
+        one_node: bool = True,
     ) -> Estimate:
+        """Estimate a run; see :meth:`ftkit.backends.Backend.estimate`.
+
+        Args:
+            recipe: the recipe.
+            data: training rows.
+            validation: validation rows.
+            device: a GPU of the catalogue; None is this machine.
+            one_node: whether all workers are on one node.
+
+        Returns:
+            The estimate.
+        """
         _check_installed("estimating a run on this machine")
         from ftkit.training.estimation.local_estimate import estimate_local_run
 
-        return estimate_local_run(recipe, self._checked_source_name(), data, validation, device=device)
+        check_sharding(self._strategy, recipe, self.name)
+        return estimate_local_run(
+            recipe,
+            self._checked_source_name(),
+            data,
+            validation,
+            device=device,
+            workers=self._workers,
+            strategy=self._strategy,
+            one_node=one_node,
+        )
 
     @override
     def submit(self, job: TrainingJob, store: Store) -> None:
@@ -130,7 +163,9 @@ class LocalBackend(Backend):
         modules = plugin_modules(job.recipe, job.data, job.validation)
         day = date.today().isoformat()  # of a chat template that writes the date, and of every resumption
         rehearsal = None if job.recipe.preserve is None else open_rehearsal(job.recipe.preserve)
-        more: dict[str, Any] = {"workers": self._workers} if self._workers > 1 else {}
+        more: dict[str, Any] = {}
+        if self._workers > 1:
+            more = {"workers": self._workers, "strategy": self._strategy}
         more |= {"rehearsal": None if rehearsal is None else rehearsal.to_spec(folder / "rehearsal"), "day": day}
         more["max_parallel"] = default_max_parallel() if self._max_parallel is None else self._max_parallel
         job.save(folder, model=self.source_name(), epoch_models=self._epoch_models, modules=modules, **more)

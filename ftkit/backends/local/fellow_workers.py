@@ -1,4 +1,6 @@
-"""The other workers of a run that several train together, each a process: ``python -m … RUN_ID RANK SIZE MEETING``.
+"""The other workers of a run that several train together, each a process.
+
+Started as ``python -m … RUN_ID RANK SIZE MEETING STRATEGY``.
 
 The run's worker is the first of them and starts the others. Each gets a GPU of its own, or its part of the CPU's
 threads. A worker that dies ends the run; the others end with the first one.
@@ -36,13 +38,14 @@ _GRACE_S = 30.0
 
 
 @contextlib.contextmanager
-def fellow_workers(run_id: str, size: int, folder: Path) -> Iterator[WorkerGroup]:
+def fellow_workers(run_id: str, size: int, folder: Path, strategy: str = "ddp") -> Iterator[WorkerGroup]:
     """Start the other workers of a run, and end them with it.
 
     Args:
         run_id: id of the run.
         size: how many workers train together, this one included.
         folder: the run's folder.
+        strategy: how they hold the model.
 
     Yields:
         The group, with this process as the first worker.
@@ -60,13 +63,13 @@ def fellow_workers(run_id: str, size: int, folder: Path) -> Iterator[WorkerGroup
     meeting = folder / f"meeting-{secrets.token_hex(8)}"
     command = [sys.executable, "-m", "ftkit.backends.local.fellow_workers", run_id]
     others = [
-        subprocess.Popen([*command, str(rank), str(size), str(meeting)], stdin=subprocess.DEVNULL)
+        subprocess.Popen([*command, str(rank), str(size), str(meeting), strategy], stdin=subprocess.DEVNULL)
         for rank in range(1, size)
     ]
     ended = threading.Event()
     threading.Thread(target=_watch, args=(others, ended), daemon=True).start()
     try:
-        yield WorkerGroup.meet(0, size, meeting)
+        yield WorkerGroup.meet(0, size, meeting, strategy)
     except (FtkitError, TrainingStopped):
         raise
     except Exception as error:
@@ -112,7 +115,7 @@ def _leave_with(parent: int) -> None:
     os._exit(1)
 
 
-def main(run_id: str, rank: int, size: int, meeting: Path) -> int:
+def main(run_id: str, rank: int, size: int, meeting: Path, strategy: str) -> int:
     """Train as one of the other workers.
 
     Args:
@@ -120,6 +123,7 @@ def main(run_id: str, rank: int, size: int, meeting: Path) -> int:
         rank: number of this worker, from 1.
         size: how many workers train together.
         meeting: the file in which they find each other.
+        strategy: how they hold the model.
 
     Returns:
         The exit status: 0 unless training failed.
@@ -129,7 +133,7 @@ def main(run_id: str, rank: int, size: int, meeting: Path) -> int:
     from ftkit.training.job import train
     from ftkit.training.worker_group import WorkerGroup
 
-    workers = WorkerGroup.meet(rank, size, meeting)
+    workers = WorkerGroup.meet(rank, size, meeting, strategy)
     job = saved_job(run_id, Store())
     try:
         train(job, lambda kind, data: None, setting=setting_of(job.recipe, checked=True), workers=workers)
@@ -143,4 +147,4 @@ def main(run_id: str, rank: int, size: int, meeting: Path) -> int:
 
 if __name__ == "__main__":
     tolerate_full_disk()
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), sys.argv[5]))

@@ -130,7 +130,8 @@ def _train(run_id: str, store: Store, events: EventLog, asked_to_stop: list[int]
     from ftkit.training.job import train
 
     folder = store.run_folder(run_id)
-    with fellow_workers(run_id, read_job_file(folder).get("workers", 1), folder) as workers:
+    spec = read_job_file(folder)
+    with fellow_workers(run_id, spec.get("workers", 1), folder, spec.get("strategy", "ddp")) as workers:
         job = saved_job(run_id, store)
         setting = setting_of(job.recipe, checked=True)
         try:

@@ -45,6 +45,7 @@ from ftkit.store import OPEN_STATES, RunRecord, RunTransaction, Store
 from ftkit.store.run_lock import STARTING, is_locked
 from ftkit.task import Message, Task
 from ftkit.training.sample_log import SAMPLES
+from ftkit.training.strategies import check_sharding
 
 if TYPE_CHECKING:
     from ftkit.backends.local.answerer import LocalAnswerer
@@ -73,7 +74,7 @@ class Ray(Backend):
         replicas: how many copies of the model answer on the cluster, each with the GPUs and CPUs of a worker. 0: the
             model answers on this machine.
         storage: a folder that this machine and all nodes see under the same path; ``FTKIT_RAY_STORAGE`` by default.
-        strategy: ``"ddp"``: every worker holds the whole model.
+        strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part (``ft.Full()``).
     """
 
     name = "ray"
@@ -88,14 +89,8 @@ class Ray(Backend):
         cpus_per_worker: float | None = None,
         replicas: int | None = None,
         storage: str | os.PathLike[str] | None = None,
-        strategy: str = "ddp",
+        strategy: str | None = None,
     ) -> None:
-        if strategy != "ddp":
-            raise RefusedError(
-                f'ray: strategy={strategy!r}: only "ddp" is supported, in which every worker holds the whole model',
-                backend="ray",
-                fields=("strategy",),
-            )
         cluster, there = Cluster.split(model)
         given: dict[str, Any] = {
             "address": address,
@@ -104,6 +99,7 @@ class Ray(Backend):
             "cpus_per_worker": cpus_per_worker,
             "replicas": replicas,
             "storage": None if storage is None else os.fspath(storage),
+            "strategy": strategy,
         }
         self.cluster = replace(cluster, **{name: value for name, value in given.items() if value is not None})
         self.model = f"{self.cluster}#{there}"
@@ -121,6 +117,7 @@ class Ray(Backend):
         storage = Path(str(self.cluster.with_storage().storage))
         if not storage.is_dir():
             raise RunError(f"ray: the storage {storage} is not there; mount it on this machine under the same path")
+        check_sharding(self.cluster.strategy, recipe, self.name)
         LocalBackend(self._source_name()).check(recipe, data, validation, has_cuda=self.cluster.gpus_per_worker > 0)
         with jobs_api(self.cluster.url()) as api:
             api.get_version()
@@ -129,8 +126,16 @@ class Ray(Backend):
     def estimate(
         self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
     ) -> Estimate:
-        raise RefusedError(
-            f"ray:{self.model} makes no estimates; ft.plan with local:{self._there} estimates one worker", backend="ray"
+        check_sharding(self.cluster.strategy, recipe, self.name)
+        if device is None or not self.cluster.gpus_per_worker:
+            raise RefusedError(
+                "ray: a plan is for workers with a GPU each (gpus_per_worker=1), and the cluster is not asked; name "
+                'its GPUs, as in device="8xh100-80gb@8xinfiniband-ndr"',
+                backend=self.name,
+                fields=("device" if device is None else "gpus_per_worker",),
+            )
+        return LocalBackend(self._source_name(), workers=self.cluster.workers, strategy=self.cluster.strategy).estimate(
+            recipe, data, validation, device=device, one_node=False
         )
 
     @override

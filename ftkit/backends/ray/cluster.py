@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote
 
 from ftkit.arguments import check_kind
 from ftkit.errors import ConfigError, RefusedError
+from ftkit.training.strategies import check_strategy
 
 __all__ = ["STORAGE_VARIABLE", "Cluster", "missing_resources"]
 
@@ -29,6 +30,7 @@ _KINDS: dict[str, Any] = {
     "cpus_per_worker": (int, float),
     "replicas": int,
     "storage": str,
+    "strategy": str,
 }
 _MEANINGS = {
     "workers": "how many workers train together, 1 or more",
@@ -51,6 +53,7 @@ class Cluster:
         replicas: how many copies of a model answer on the cluster, each with the GPUs and CPUs of a worker; 0: the
             model answers on this machine.
         storage: a folder that this machine and all nodes of the cluster see under the same path.
+        strategy: how the workers hold the model, see :data:`~ftkit.training.strategies.STRATEGIES`.
     """
 
     address: str = "auto"
@@ -59,6 +62,7 @@ class Cluster:
     cpus_per_worker: float = 1.0
     replicas: int = 0
     storage: str | None = None
+    strategy: str = "ddp"
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -79,6 +83,7 @@ class Cluster:
                 backend="ray",
                 fields=("gpus_per_worker",),
             )
+        check_strategy(self.strategy, "ray")
         if self.storage is not None and "://" in self.storage:
             raise RefusedError(
                 f"ray: storage={self.storage.partition('://')[0]}://…: object stores are not supported; name a "

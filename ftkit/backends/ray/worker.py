@@ -28,8 +28,8 @@ def train_worker(config: dict[str, Any]) -> None:
     from ftkit.training.worker_group import WorkerGroup
 
     os.environ["FTKIT_HOME"] = f"{config['storage']}/home"
-    workers = WorkerGroup.of_process_group()
     folder = RunFolder(config["storage"], config["run_id"])
+    workers = WorkerGroup.of_process_group(folder.job()["cluster"].get("strategy", "ddp"))
     if workers.from_first(folder.ended) is not None:  # Ray starts the workers again after any error
         return
     if workers.is_first:

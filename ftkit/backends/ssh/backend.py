@@ -30,6 +30,7 @@ from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.store.run_lock import STARTING, is_locked
 from ftkit.task import Message, Task
+from ftkit.training.strategies import check_sharding
 
 __all__ = ["SSH"]
 
@@ -57,6 +58,7 @@ class SSH(Backend):
         folder: ftkit's folder there, below the home folder unless it is absolute; ``.ftkit`` by default.
         config: another file for OpenSSH's client than ``~/.ssh/config``.
         workers: how many processes train together there, each on a GPU of its own; 1 by default.
+        strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part (``ft.Full()``).
     """
 
     name = "ssh"
@@ -70,17 +72,24 @@ class SSH(Backend):
         folder: str | None = None,
         config: str | os.PathLike[str] | None = None,
         workers: int | None = None,
+        strategy: str | None = None,
     ) -> None:
         if model is None:
             place, model = RemoteMachine.split(machine)
         else:
             place = RemoteMachine(machine)
         path = None if config is None else str(Path(config).expanduser().absolute())
-        given: dict[str, Any] = {"python": python, "folder": folder, "config": path, "workers": workers}
+        given: dict[str, Any] = {
+            "python": python,
+            "folder": folder,
+            "config": path,
+            "workers": workers,
+            "strategy": strategy,
+        }
         self.machine = replace(place, **{name: value for name, value in given.items() if value is not None})
         self.model = f"{self.machine}#{model}"
         self._there = model
-        self._session = session_with(replace(self.machine, workers=1))
+        self._session = session_with(replace(self.machine, workers=1, strategy="ddp"))
         self._next_look: dict[str, tuple[float, float]] = {}
 
     def __repr__(self) -> str:
@@ -96,6 +105,7 @@ class SSH(Backend):
 
     @override
     def check(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> None:
+        check_sharding(self.machine.strategy, recipe, self.name)
         job = self._described(recipe, data, validation)
         self._session.call("check", model=self._there, job=job)
 
@@ -104,7 +114,16 @@ class SSH(Backend):
         self, recipe: Recipe, data: Dataset, validation: Dataset | None, *, device: str | None = None
     ) -> Estimate:
         job = self._described(recipe, data, validation)
-        return Estimate.model_validate(self._session.call("estimate", model=self._there, job=job, device=device))
+        check_sharding(self.machine.strategy, recipe, self.name)
+        found = self._session.call(
+            "estimate",
+            model=self._there,
+            job=job,
+            device=device,
+            workers=self.machine.workers,
+            strategy=self.machine.strategy,
+        )
+        return Estimate.model_validate(found)
 
     def _described(self, recipe: Recipe, data: Dataset, validation: Dataset | None) -> dict[str, Any]:
         """Send the files of a job's rows, and describe it."""
@@ -135,6 +154,7 @@ class SSH(Backend):
                 model=self._there,
                 job=described,
                 workers=self.machine.workers,
+                strategy=self.machine.strategy,
             )
         except HostError as error:
             if not error.unsure:

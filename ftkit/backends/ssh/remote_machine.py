@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from ftkit.errors import ConfigError
+from ftkit.training.strategies import check_strategy
 
 __all__ = ["RemoteMachine", "quoted"]
 
@@ -39,6 +40,7 @@ class RemoteMachine:
         folder: ftkit's folder there, below the home folder unless it is absolute.
         config: another file for OpenSSH's client than ``~/.ssh/config``.
         workers: how many processes train together there, each on a GPU of its own.
+        strategy: how they hold the model, see :data:`~ftkit.training.strategies.STRATEGIES`.
     """
 
     destination: str
@@ -46,12 +48,14 @@ class RemoteMachine:
     folder: str = ".ftkit"
     config: str | None = None
     workers: int = 1
+    strategy: str = "ddp"
 
     def __post_init__(self) -> None:
         if _DESTINATION.fullmatch(self.destination) is None:
             raise ConfigError(f"{self.destination!r} is no machine for ssh: write a host as box, me@box or me@box:2222")
         if not 1 <= self.workers <= _MAX_WORKERS:
             raise ConfigError(f"ssh: workers={self.workers}: how many processes train together, 1 or more")
+        check_strategy(self.strategy, "ssh")
         for name in ("python", "folder", "config"):
             value = getattr(self, name)
             if value is not None and (not value or value.startswith(("-", "~")) or not value.isprintable()):

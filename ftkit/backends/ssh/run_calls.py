@@ -45,7 +45,9 @@ def check(model: str, job: dict[str, Any], tell: Tell) -> None:
     LocalBackend(model).check(wanted.recipe, wanted.data, wanted.validation)
 
 
-def estimate(model: str, job: dict[str, Any], device: str | None, tell: Tell) -> dict[str, Any]:
+def estimate(
+    model: str, job: dict[str, Any], device: str | None, tell: Tell, workers: int = 1, strategy: str = "ddp"
+) -> dict[str, Any]:
     """Estimate a run on this machine; see :meth:`ftkit.backends.Backend.estimate`.
 
     Args:
@@ -53,16 +55,21 @@ def estimate(model: str, job: dict[str, Any], device: str | None, tell: Tell) ->
         job: the recipe and the rows.
         device: a GPU to plan for instead of this machine's.
         tell: not used.
+        workers: how many processes train together.
+        strategy: how they hold the model.
 
     Returns:
         The estimate's fields.
     """
     wanted = received_job(job, "")
-    found = LocalBackend(model).estimate(wanted.recipe, wanted.data, wanted.validation, device=device)
+    backend = LocalBackend(model, workers=workers, strategy=strategy)
+    found = backend.estimate(wanted.recipe, wanted.data, wanted.validation, device=device)
     return found.model_dump(mode="json")
 
 
-def submit(run_id: str, key: str, model: str, job: dict[str, Any], workers: int, tell: Tell) -> None:
+def submit(
+    run_id: str, key: str, model: str, job: dict[str, Any], workers: int, tell: Tell, strategy: str = "ddp"
+) -> None:
     """Start a run, unless it was started already.
 
     Args:
@@ -72,6 +79,7 @@ def submit(run_id: str, key: str, model: str, job: dict[str, Any], workers: int,
         job: the recipe and the rows.
         workers: how many processes train together.
         tell: not used.
+        strategy: how they hold the model.
 
     Raises:
         RunError: another machine has sent a run of this id.
@@ -87,7 +95,7 @@ def submit(run_id: str, key: str, model: str, job: dict[str, Any], workers: int,
                 return
             store.delete(run_id)  # cut off before anything was started
         wanted = received_job(job, run_id)
-        backend = LocalBackend(model, workers=workers)
+        backend = LocalBackend(model, workers=workers, strategy=strategy)
         backend.check(wanted.recipe, wanted.data, wanted.validation)
         write_atomically(folder / _KEY_FILE, json.dumps({"key": key}))
         record = RunRecord(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ftkit.errors import RefusedError
 from ftkit.modeling.embedding_noise import EmbeddingNoise
 from ftkit.modeling.library_logging import quiet
+from ftkit.training.weights import WholeWeights
 
 __all__ = ["AdaptedModel", "adapter_modules", "set_evaluation_mode"]
 
@@ -61,6 +62,7 @@ class AdaptedModel:
         tuner: the :class:`~ftkit.training.adapters.base.AdapterTuner`, which does what the kind of adapter needs around
             each step.
         embedding_noise: adds noise to the embeddings of training rows, if the recipe wants it.
+        weights: how each of several workers holds the weights.
     """
 
     model: Any
@@ -68,6 +70,7 @@ class AdaptedModel:
     parameters: dict[str, torch.nn.Parameter]
     tuner: Any
     embedding_noise: EmbeddingNoise | None = None
+    weights: WholeWeights = field(default_factory=WholeWeights)
 
     def set_dropout(self, *, enabled: bool) -> None:
         """Switch the adapter's dropout, and noise on embeddings, on or off.
@@ -120,15 +123,13 @@ class AdaptedModel:
         finally:
             self.set_dropout(enabled=True)
 
-    @torch.no_grad()
-    def load(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Replace the values of the trainable parameters.
+    def load(self, tensors: dict[str, torch.Tensor] | None) -> None:
+        """Replace the values of the trainable parameters. All workers call it.
 
         Args:
-            tensors: by the names in :attr:`parameters`.
+            tensors: by the names in :attr:`parameters`, at the first worker; the others give None.
         """
-        for name, parameter in self.parameters.items():
-            parameter.copy_(tensors[name])
+        self.weights.load(self.parameters, tensors)
 
 
 def _checkpoint_in_evaluation_mode(layer: torch.nn.Module, checkpoint: Callable[..., Any]) -> Callable[..., Any]:

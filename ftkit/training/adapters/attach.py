@@ -21,6 +21,7 @@ from ftkit.recipe import Adapter
 from ftkit.training.adapters.adapted_model import AdaptedModel, set_evaluation_mode
 from ftkit.training.adapters.base import tuner_of
 from ftkit.training.adapters.expert_notes import expert_notes
+from ftkit.training.weights import WholeWeights
 
 __all__ = ["adapt"]
 
@@ -33,6 +34,7 @@ def adapt(
     seed: int,
     initial_weights: Path | None = None,
     scores: bool = False,
+    weights: WholeWeights | None = None,
 ) -> AdaptedModel:
     """Put an adapter on a model and freeze everything else.
 
@@ -46,6 +48,7 @@ def adapt(
         seed: random seed of the adapter's initial values.
         initial_weights: folder of a saved adapter of the same shape, whose values replace the initial ones.
         scores: whether the model ends in a score layer, which is trained too.
+        weights: how each of several workers holds the weights; by default there is one worker.
 
     Returns:
         The model with its trainable part.
@@ -55,6 +58,7 @@ def adapt(
             weights that are held quantised.
         ModelError: the saved adapter has another shape.
     """
+    weights = weights or WholeWeights()
     set_evaluation_mode(base_model)
     tuner = tuner_of(adapter, total_steps)
     tuner.continued = initial_weights
@@ -67,7 +71,7 @@ def adapt(
                 fields=("adapter.kind",),
             )
         model = tuner.attach(base_model, scores=scores)
-        return AdaptedModel(model, base_model, dict(base_model.named_parameters()), tuner)
+        return AdaptedModel(model, base_model, dict(base_model.named_parameters()), tuner, weights=weights)
     _check_targets(base_model, adapter)
     torch.manual_seed(seed)
     with quiet():  # PEFT warns of options that ftkit sets on purpose
@@ -84,7 +88,7 @@ def adapt(
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     for parameter in parameters.values():
         parameter.data = parameter.data.float()
-    return AdaptedModel(model, base_model, parameters, tuner)
+    return AdaptedModel(model, base_model, parameters, tuner, weights=weights)
 
 
 def _load_adapter(model: Any, folder: Path) -> None:

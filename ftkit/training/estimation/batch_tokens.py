@@ -27,6 +27,7 @@ def fit_batch_tokens(
     target: PlanTarget,
     *,
     shared: bool,
+    shards: int = 1,
 ) -> Recipe:
     """Choose the largest ``max_batch_tokens`` whose run is estimated to fit a GPU.
 
@@ -41,6 +42,7 @@ def fit_batch_tokens(
         validation: the tokenised validation rows, if any.
         target: the machine.
         shared: whether rows share computation.
+        shards: in how many parts the model is split among workers.
 
     Returns:
         ``resolved`` with the chosen number, the smallest candidate if none fits; ``resolved`` itself on a CPU, and
@@ -53,7 +55,9 @@ def fit_batch_tokens(
     for tokens in CANDIDATES:
         candidate = resolved.model_copy(update={"max_batch_tokens": tokens})
         work = loss_of(candidate).workload(sample, shared=shared, validation=validation)
-        memory = estimate_memory(shape, candidate, work, device=target.device, shared=shared, process=target.process)
+        memory = estimate_memory(
+            shape, candidate, work, device=target.device, shared=shared, process=target.process, shards=shards
+        )
         if memory.peak <= MEMORY_SHARE * target.memory:
             break
     return candidate

@@ -6,17 +6,30 @@ from ftkit.counts import counted
 from ftkit.modeling.model_shape import ModelShape
 from ftkit.recipe import Recipe
 from ftkit.results.plan import Estimate
+from ftkit.training.estimation.communication import WorkerLayout, gathering_seconds, step_traffic
 from ftkit.training.estimation.generation_time import generation_seconds, rollout_seconds
 from ftkit.training.estimation.memory_model import compute_precision, estimate_memory, trainable_parameters
 from ftkit.training.estimation.plan_target import PlanTarget
 from ftkit.training.estimation.preserve_time import preserve_seconds
 from ftkit.training.estimation.time_model import no_grad_seconds, step_seconds
+from ftkit.training.estimation.worker_estimate import layout_notes, worker_estimate
 from ftkit.training.estimation.workload import Workload
 
 __all__ = ["estimate"]
 
+ONE_WORKER = WorkerLayout()
 
-def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarget, *, shared: bool = True) -> Estimate:
+
+def estimate(
+    recipe: Recipe,
+    shape: ModelShape,
+    work: Workload,
+    target: PlanTarget,
+    *,
+    shared: bool = True,
+    layout: WorkerLayout = ONE_WORKER,
+    share: Workload | None = None,
+) -> Estimate:
     """Estimate the memory and time of a run from its workload.
 
     Args:
@@ -25,6 +38,8 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
         work: the workload.
         target: the machine.
         shared: whether rows share computation.
+        layout: the workers that train together.
+        share: what the worker with the most tokens computes of ``work``; by default all of it.
 
     Returns:
         The estimate, in bytes and seconds.
@@ -48,20 +63,27 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
         )
     if recipe.local_models():
         notes.append(f"memory and time of {' and '.join(recipe.local_models())}, which the run asks, are not included")
-    memory = estimate_memory(shape, recipe, work, device=target.device, shared=shared, process=target.process)
+    own, shards = share or work, layout.shards
+    memory = estimate_memory(
+        shape, recipe, own, device=target.device, shared=shared, process=target.process, shards=shards
+    )
     total = recipe.total_steps(work.rows)
-    each = step_seconds(shape, recipe, work.steps, speed, shared=shared)
+    computed = each = step_seconds(shape, recipe, own.steps, speed, shared=shared, shards=shards)
+    traffic = step_traffic(shape, trainable_parameters(shape, recipe), own.steps, layout) if layout.count > 1 else None
+    if traffic is not None:
+        each = traffic.with_compute(each)
     validation, reference, comparisons = (
-        no_grad_seconds(shape, recipe, packs, speed, shared=shared)
-        for packs in (work.validation_packs, work.reference_packs, work.comparison_packs)
+        max(no_grad_seconds(shape, recipe, packs, speed, shared=shared), gathering_seconds(shape, len(packs), layout))
+        for packs in (own.validation_packs, own.reference_packs, own.comparison_packs)
     )
     each += comparisons / max(1, len(work.steps))
     evaluation = validation + generation_seconds(shape, recipe, [work.validation_generation], speed)
-    share = work.rows / work.sampled_rows
-    before = share * reference + generation_seconds(shape, recipe, [work.probe_generation], speed)
+    sampled = work.rows / work.sampled_rows
+    before = sampled * reference + generation_seconds(shape, recipe, [work.probe_generation], speed)
     added, look, setup = preserve_seconds(shape, recipe, work, speed, shared=shared)
     each, before = each + added, before + setup
     evaluations = _validations(recipe, total)
+    notes += layout_notes(layout, int(recipe.batch_size))
     if work.generations:
         each += rollout_seconds(shape, recipe, work, speed, shared=shared)
     return Estimate(
@@ -72,12 +94,14 @@ def estimate(recipe: Recipe, shape: ModelShape, work: Workload, target: PlanTarg
         memory=memory,
         device_memory=target.memory,
         fits=memory.peak < target.memory,
-        tokens_per_epoch=round(work.tokens * share),
-        computed_tokens_per_epoch=round(sum(pack.tokens for step in work.steps for pack in step) * share),
-        drawn_tokens_per_epoch=round(sum(each.total_tokens for each in work.generations) * share),
+        tokens_per_epoch=round(work.tokens * sampled),
+        computed_tokens_per_epoch=round(sum(pack.tokens for step in work.steps for pack in step) * sampled),
+        drawn_tokens_per_epoch=round(sum(each.total_tokens for each in work.generations) * sampled),
         steps=total,
         seconds_per_step=each,
+        seconds_per_epoch=total / int(recipe.epochs) * each,
         seconds=total * each + evaluations * (work.validation_scale * evaluation + look) + before,
+        workers=worker_estimate(layout, traffic, computed) if layout.count > 1 else None,
         notes=tuple(notes),
     )
 

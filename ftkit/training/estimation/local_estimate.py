@@ -18,6 +18,7 @@ from ftkit.training.estimation.batch_tokens import fit_batch_tokens
 from ftkit.training.estimation.estimate import estimate
 from ftkit.training.estimation.plan_target import named_gpu, this_machine
 from ftkit.training.estimation.rl_workload import generation_workload
+from ftkit.training.estimation.worker_estimate import check_planned, layout_of, share_of
 from ftkit.training.estimation.workload import GenerationWorkload, Workload
 from ftkit.training.losses import loss_of
 from ftkit.training.recipe_check import check_recipe
@@ -29,7 +30,15 @@ SAMPLE = 2_000
 
 
 def estimate_local_run(
-    recipe: Recipe, model: str, data: Dataset, validation: Dataset | None = None, *, device: str | None = None
+    recipe: Recipe,
+    model: str,
+    data: Dataset,
+    validation: Dataset | None = None,
+    *,
+    device: str | None = None,
+    workers: int = 1,
+    strategy: str = "ddp",
+    one_node: bool = True,
 ) -> Estimate:
     """Estimate a training run on this machine or on a GPU of the catalogue.
 
@@ -38,13 +47,17 @@ def estimate_local_run(
         model: name of the base model, see :func:`ftkit.modeling.model_source.find_source`.
         data: the training rows.
         validation: the validation rows.
-        device: id of a GPU, e.g. ``"h100-80gb"``; None is this machine.
+        device: id of a GPU, e.g. ``"h100-80gb"``, or with its nodes ``"8xh100-80gb@8xinfiniband-ndr"``; None is this
+            machine.
+        workers: how many workers train together, each on such a GPU.
+        strategy: how they hold the model.
+        one_node: whether all of them are on one node, however many.
 
     Returns:
         The estimate.
 
     Raises:
-        RefusedError: the recipe cannot be trained there.
+        RefusedError: the recipe cannot be trained there, or by several workers is not planned.
         ModelError: there is no such model, or its layers are not known.
         DataError: a row cannot be trained on.
         ConfigError: there is no such GPU.
@@ -72,13 +85,21 @@ def estimate_local_run(
     if total_rows != len(data):  # texts are packed into blocks
         facts = RecipeFacts(rows=total_rows, fast_bf16=target.fast_bf16, device=target.device)
         resolved = recipe.resolve(facts)
-    resolved = fit_batch_tokens(recipe, resolved, shape, train_rows, validation_rows, target, shared=True)
+    layout = layout_of(target, workers, strategy, one_node=one_node)
+    own, own_validation = share_of(train_rows, layout), validation_rows and share_of(validation_rows, layout)
+    resolved = fit_batch_tokens(recipe, resolved, shape, own, own_validation, target, shared=True, shards=layout.shards)
     loss = loss_of(resolved)
     totals = {"total_rows": total_rows, "total_validation_rows": validation_total}
     work = loss.workload(train_rows, shared=True, validation=validation_rows, **totals)
+    share = None
+    if layout.count > 1:
+        check_planned(resolved, work)
+        share = loss.workload(own, shared=True, validation=own_validation, **totals)
     if resolved.eval_metric is not None and validation is not None:
-        work = replace(work, validation_generation=_answers(resolved, validation, chat_template, work))
-    return estimate(resolved, shape, work, target)
+        answers = _answers(resolved, validation, chat_template, work)  # which every worker computes
+        work = replace(work, validation_generation=answers)
+        share = None if share is None else replace(share, validation_generation=answers)
+    return estimate(resolved, shape, work, target, layout=layout, share=share)
 
 
 def _answers(recipe: Recipe, validation: Dataset, chat_template: ChatTemplate, work: Workload) -> GenerationWorkload:

@@ -18,6 +18,7 @@ __all__ = [
     "estimate_memory",
     "head_bytes",
     "merged_weight_count",
+    "outer_parameters",
     "pack_activation_bytes",
     "trainable_parameters",
 ]
@@ -45,6 +46,7 @@ def estimate_memory(
     device: Literal["cpu", "cuda"],
     shared: bool = True,
     process: int = 0,
+    shards: int = 1,
 ) -> Memory:
     """Estimate the memory of a run.
 
@@ -55,17 +57,18 @@ def estimate_memory(
         device: kind of the device.
         shared: whether rows share computation. If not, the model's own output layer computes all logits of a row.
         process: bytes that are used before the model is loaded.
+        shards: in how many parts weights, gradients and optimiser states are split among workers (fsdp2).
 
     Returns:
         Bytes by purpose, and the peak.
     """
     size = _compute_bytes(recipe)
     trained = trainable_parameters(shape, recipe)
-    weights = _weights(shape, recipe)
+    whole = _weights(shape, recipe)
+    weights, gradients, optimizer = (-(-held // shards) for held in (whole, 4 * trained, _optimizer(recipe, trained)))
+    gathered = 0 if shards == 1 else _gathered_bytes(shape)
     adapters = 0 if recipe.adapter.trains_base_weights else 4 * trained + _frozen_bytes(shape, recipe)
     adapters += _preserve_bytes(shape, recipe, trained)
-    gradients = 4 * trained
-    optimizer = _optimizer(recipe, trained)
     packs = [pack for step in work.steps for pack in step]
     largest = max(packs, key=lambda pack: pack.tokens)
     activations = pack_activation_bytes(shape, recipe, largest, device=device)
@@ -77,6 +80,7 @@ def estimate_memory(
     # In the backward pass of a step's only pack, gradients replace activations. A later pack starts with the gradients
     # of the packs before it.
     step = gradients + forward if any(len(each) > 1 for each in work.steps) else max(gradients + workspace, forward)
+    step += 2 * gathered  # weights and, backward, their gradients
     resident = weights + adapters + optimizer
     # Files of 16-bit weights are mapped into memory while they are copied to another type or to the device.
     mapped = 2 * shape.parameters if device == "cpu" and size == 4 else 0
@@ -85,9 +89,11 @@ def estimate_memory(
     predictions = min(work.longest, max(pack.predictions for pack in packs))
     trial = 0 if shape.scores else predictions * shape.outputs * size
     passes = (_no_grad_bytes(shape, recipe, pack, device=device, shared=shared) for pack in work.no_grad_packs)
-    no_grad = max(loading, process + weights + adapters + trial, process + resident + left + max(passes, default=0))
+    no_grad = process + gathered + max(weights + adapters + trial, resident + left + max(passes, default=0))
+    no_grad = max(loading, no_grad)
     cache, temporary = _generation_bytes(shape, recipe, work)
-    generation = process + resident + left + cache + temporary if cache else 0
+    held = whole - weights  # to sample, each worker gathers all weights
+    generation = process + resident + held + left + cache + temporary if cache else 0
     return Memory(
         weights=weights,
         adapters=adapters,
@@ -97,6 +103,7 @@ def estimate_memory(
         logits=logits,
         workspace=workspace,
         allocator=allocator,
+        gathered=2 * gathered,
         cache=cache,
         process=process,
         loading=loading,
@@ -104,6 +111,24 @@ def estimate_memory(
         drawing=generation,
         peak=max(loading, no_grad, generation, process + resident + step),
     )
+
+
+def outer_parameters(shape: ModelShape) -> int:
+    """Count the parameters outside the layers: embedding, output layer, last norm, learned positions.
+
+    Args:
+        shape: shape of the model.
+
+    Returns:
+        Number of parameters.
+    """
+    return shape.parameters - shape.linear_weights - shape.biases - shape.layers * shape.norms
+
+
+def _gathered_bytes(shape: ModelShape) -> int:
+    """Bytes of weights that are whole at once: those outside the layers, of a layer, and of the next one."""
+    outer = outer_parameters(shape)
+    return 4 * (outer + min(2, shape.layers) * (shape.parameters - outer) // shape.layers)
 
 
 def _preserve_bytes(shape: ModelShape, recipe: Recipe, trained: int) -> int:

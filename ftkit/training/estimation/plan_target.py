@@ -11,6 +11,8 @@ from typing import Any, Literal
 from ftkit.catalog import OVERRIDE, GpuRates, load_catalog
 from ftkit.errors import ConfigError
 from ftkit.modeling.model_shape import LinearLayer
+from ftkit.training.estimation.communication import Interconnect
+from ftkit.training.estimation.device_name import GPUS_PER_NODE, interconnect_of, split_device
 from ftkit.training.estimation.time_model import FEW_ROWS, MachineSpeed
 
 __all__ = ["PlanTarget", "named_gpu", "this_machine"]
@@ -43,6 +45,7 @@ class PlanTarget:
         process: bytes of it that are used before a model is loaded.
         fast_bf16: whether bfloat16 is much faster than float32.
         speed: see :data:`SpeedOf`.
+        interconnect: how GPUs of this kind are joined; None if it is not known.
     """
 
     name: str
@@ -51,6 +54,7 @@ class PlanTarget:
     process: int
     fast_bf16: bool
     speed: SpeedOf
+    interconnect: Interconnect | None = None
 
 
 def this_machine() -> PlanTarget:
@@ -77,23 +81,25 @@ def _cuda_target(name: str, memory: int, fast_bf16: bool, measured: SpeedOf) -> 
     """A GPU of this machine: with speeds from the data sheet if the catalogue knows it, else with measured ones."""
     rates = load_catalog().gpu_rates(name)
     speed = measured if rates is None else partial(_rated_speed, rates)
-    return PlanTarget(name, "cuda", memory, CUDA_CONTEXT_BYTES, fast_bf16, speed)
+    joined = None if rates is None else interconnect_of(rates, GPUS_PER_NODE, None, None)
+    return PlanTarget(name, "cuda", memory, CUDA_CONTEXT_BYTES, fast_bf16, speed, joined)
 
 
 def named_gpu(name: str) -> PlanTarget:
     """Look up a GPU in the catalogue.
 
     Args:
-        name: id of the GPU, e.g. ``"h100-80gb"``.
+        name: id of the GPU, e.g. ``"h100-80gb"``, or with its nodes ``"8xh100-80gb@8xinfiniband-ndr"``.
 
     Returns:
         The target, with speeds from the data sheet.
 
     Raises:
-        ConfigError: there is no such GPU, or its speed is not known.
+        ConfigError: there is no such GPU, its speed is not known, or there is no such network.
     """
     known = load_catalog()
-    gpu, rates = known.gpu(name.lower()), known.gpu_rates(name.lower())
+    name, count, network, adapters = split_device(name)
+    gpu, rates = known.gpu(name), known.gpu_rates(name)
     if gpu is None or rates is None:
         names = sorted(row.id for row in known.rate_rows if known.gpu(row.id) is not None)
         raise ConfigError(
@@ -101,7 +107,8 @@ def named_gpu(name: str) -> PlanTarget:
             f"[[gpu_rates]] to {OVERRIDE} in ftkit's home"
         )
     memory = round(gpu.memory_gib * 2**30)
-    return PlanTarget(gpu.name, "cuda", memory, CUDA_CONTEXT_BYTES, True, partial(_rated_speed, rates))
+    joined = interconnect_of(rates, count, network, adapters)
+    return PlanTarget(gpu.name, "cuda", memory, CUDA_CONTEXT_BYTES, True, partial(_rated_speed, rates), joined)
 
 
 def _rated_speed(

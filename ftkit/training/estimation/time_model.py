@@ -106,7 +106,13 @@ def matmul_key(linear: LinearLayer) -> str:
 
 
 def step_seconds(
-    shape: ModelShape, recipe: Recipe, steps: Sequence[Step], speed: MachineSpeed, *, shared: bool = True
+    shape: ModelShape,
+    recipe: Recipe,
+    steps: Sequence[Step],
+    speed: MachineSpeed,
+    *,
+    shared: bool = True,
+    shards: int = 1,
 ) -> float:
     """Predict the seconds of an optimiser step.
 
@@ -116,12 +122,13 @@ def step_seconds(
         steps: the packs of some of the run's steps.
         speed: speed of the machine.
         shared: whether rows share computation. If not, every token has logits.
+        shards: among how many workers the parameters are split.
 
     Returns:
         Mean seconds per step.
     """
     packs = sum(_pack_seconds(shape, recipe, pack, speed, shared=shared) for step in steps for pack in step)
-    return packs / len(steps) + _optimizer_seconds(shape, recipe, speed)
+    return packs / len(steps) + _optimizer_seconds(shape, recipe, speed) / shards
 
 
 def no_grad_seconds(
