@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ftkit.counts import counted
 from ftkit.data import Dataset
+from ftkit.error_text import Argument, ErrorText, error_text
 from ftkit.errors import ConfigError, DataError
 from ftkit.files import write_atomically
 from ftkit.interchange.foreign import MAX_ROWS, items_of
@@ -70,10 +72,22 @@ def import_promptfoo_config(path: str | os.PathLike[str], *, prompt: int = 0) ->
     prompts = [prompts] if isinstance(prompts, str | dict) else prompts
     if isinstance(prompts, list):
         prompts = [text for each in prompts for text in _prompts(each, source)]
-    if not isinstance(prompts, list) or not prompts or not 0 <= prompt < len(prompts):
-        raise DataError(f"{source.name}: there is no prompt {prompt}; prompts is a list of texts or files")
+    if not isinstance(prompts, list) or not prompts:
+        raise DataError(f"{source.name}: there is no prompt; prompts is a list of texts or files")
+    if not 0 <= prompt < len(prompts):
+        raise DataError(
+            f"{source.name}: there is no prompt number {prompt + 1}: it has {counted(len(prompts), 'prompt')}"
+        )
     left_out = [] if len(prompts) == 1 else [f"{len(prompts) - 1} other prompts"]
-    instructions, template = _prompt(prompts[prompt], source)
+    try:
+        instructions, template = _prompt(prompts[prompt], source)
+    except ConfigError as error:
+        if len(prompts) == 1:
+            raise
+        other = Argument("prompt", text="prompt")
+        raise ConfigError(
+            ErrorText(error_text(error), f"; it has {len(prompts)} prompts, and ", other, " takes another one")
+        ) from None
     tests = read_tests(content.get("tests"), source.name, lambda name: _below(name, source))
     given = content.get("defaultTest")
     default = _test(_file(given, source) if isinstance(given, str) else given or {}, f"{source.name}: defaultTest")

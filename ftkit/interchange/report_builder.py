@@ -116,15 +116,21 @@ def answers_as_rows(report: Report, *, only_right: bool = True) -> Dataset:
         if row.text or row.tool_calls:
             rows.append({"id": row.id, "messages": [*row.prompt, turn]})
     if not rows:
-        raise DataError(f"no answer of {report.label} can be a row: none is right and complete")
+        called = sum(AFTER_TOOLS in row.item for row in report.rows)
+        why = f"; {called:,} followed calls of tools, which a report does not hold" if called else ""
+        raise DataError(f"no answer of {report.label} can be a row: none is right and complete{why}")
     return Dataset.from_rows(rows, name=report.label)
 
 
 def _form(document: Document) -> InterchangeForm:
     found = [form for form in dict(FORMS.items()).values() if form.matches(document)]
     if len(found) != 1:
-        names = " or ".join(form.name for form in found) if found else f"none of {', '.join(FORMS.names())}"
-        raise FormatError(f"{document.name}: the form may be {names}; name it")
+        if not found:
+            raise FormatError(
+                f"{document.name}: no results of {', '.join(FORMS.names())}. Traces are read with `ftkit data traces`, "
+                "and a configuration of promptfoo with `ftkit convert --to task`"
+            )
+        raise FormatError(f"{document.name}: the form may be {' or '.join(form.name for form in found)}; name it")
     return found[0]
 
 

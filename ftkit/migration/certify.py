@@ -155,7 +155,11 @@ def _candidate(
         latency_p50_s=report.timing.latency_p50_s,
         report=state.report,
         changes=tuple(_changes(folder, name, state, rows, report, shots)),
-        notes=tuple(note for note in comparison.notes if not note.startswith(f"{comparison.labels[0]}: ")),
+        notes=tuple(
+            note.removeprefix(f"{comparison.labels[1]}: ")
+            for note in comparison.notes
+            if not note.startswith(f"{comparison.labels[0]}: ")
+        ),
     )
 
 
@@ -261,7 +265,7 @@ def _training_closes(folder: MigrationFolder, source: SourceName) -> date | None
 def _checklist(
     old: str, stops: date | None, closes: date | None, candidates: Sequence[Candidate]
 ) -> list[ChecklistItem]:
-    """The steps of the switch-over, in order."""
+    """The steps of the switch-over, by their dates."""
     switch = None if stops is None else stops - _BEFORE_STOP
     items = []
     if closes is not None:
@@ -283,7 +287,7 @@ def _checklist(
                 "loss in a new migration; do not switch on these results",
             )
         )
-        return items
+        return _by_date(items)
     items += [ChecklistItem(by=switch, text=_deploy(candidate)) for candidate in passing]
     items += [
         ChecklistItem(
@@ -297,7 +301,11 @@ def _checklist(
         ChecklistItem(by=switch, text="Send all traffic to the new model. Keep the old one reachable for the way back"),
         ChecklistItem(by=stops, text="Remove the old model's name, its files and its keys from configurations"),
     ]
-    return items
+    return _by_date(items)
+
+
+def _by_date(items: Sequence[ChecklistItem]) -> list[ChecklistItem]:
+    return sorted(items, key=lambda item: item.by or date.max)
 
 
 def _deploy(candidate: Candidate) -> str:

@@ -296,3 +296,14 @@ def test_an_answer_without_its_question_is_no_row(tmp_path: Path) -> None:
     answer = [{"role": "assistant", "parts": [part("text", content="Sunny.")]}]
     with pytest.raises(ft.DataError, match="what was asked was not recorded"):
         read(tmp_path / "t.jsonl", span(**{"gen_ai.operation.name": "chat", "gen_ai.output.messages": answer}))
+
+
+@pytest.mark.parametrize("depth", [500, 900, 970, 100_000])
+def test_texts_that_nest_without_end_stay_texts(tmp_path: Path, depth: int) -> None:
+    nested = "[" * depth + "]" * depth
+    for asked in (nested, [{"role": "user", "content": nested}], [{"role": "user", "parts": nested}]):
+        try:
+            found = read(tmp_path / "t.jsonl", generation(asked, nested, traceId="t"))
+        except ft.DataError:
+            continue
+        assert found.rows[0].messages[-1]["content"] == nested

@@ -196,7 +196,7 @@ def bomb(path: Path) -> Path:
         (b"[" * 100_000, "nested too deeply"),
         (b"\xff\xfe\x00", "not JSON"),
         (b"PK\x03\x04 no archive", "a damaged archive"),
-        (b"{}", "the form may be none of"),
+        (b"{}", "no results of promptfoo, openai_evals"),
         (b'{"results": {"results": [7]}}', "result 1: not an object"),
         (b'{"results": {"results": [{"prompt": {"raw": 5}}]}}', "neither a text nor a list"),
         (b'{"results": {"results": []}}', "has no answers"),

@@ -82,7 +82,7 @@ def test_the_command_writes_a_folder(tmp_path: Path) -> None:
         ("prompts: ['{{a}}']\ntests: file://../t.yaml", "lies outside of the folder"),
         ("prompts: ['{{a}}']\ntests: 4", "tests is no list"),
         ("prompts: ['{{a}}']\ntests: [4]", "no test with vars"),
-        ("prompts: 4", "there is no prompt 0"),
+        ("prompts: 4", "there is no prompt"),
         ("[", "promptfooconfig.yaml"),
         (
             "a: &a [x, x, x, x, x, x, x, x, x, x]\n"

@@ -112,6 +112,7 @@ def test_assertions_of_tables(text: str, wanted: tuple[str, str | None]) -> None
         ("prompts: prompts.txt\ntests: file://t.js:f", "", "only lists, and files of"),
         ("prompts: file://tests.csv\ntests: [{vars: {a: 1}}]", "", "is no file of text"),
         ("prompts: prompts.txt", "", "tests is no list of tests"),
+        ("prompts: ['{{ a | upper }}', '{{a}}']\ntests: [{vars: {a: 1}}]", "", "prompt takes another"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named(tmp_path: Path, config: str, table: str, says: str) -> None:

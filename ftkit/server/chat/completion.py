@@ -308,7 +308,7 @@ def too_long(limit: int, prompt: str, requested: int | None) -> ApiError:
     answer = f", and up to {requested:,} for the answer" if requested else ""
     return ApiError(
         400,
-        f"This model's maximum context length is {limit:,} tokens. Your messages take {prompt}{answer}. "
+        f"This model's maximum context length is {limit:,} tokens. The prompt takes {prompt}{answer}. "
         "Shorten the messages, or request fewer tokens.",
         param="messages",
         code="context_length_exceeded",

@@ -16,6 +16,8 @@ from typing import Any
 
 from ftkit.data.formats.content_blocks import is_call_or_result
 from ftkit.errors import DataError, Place
+from ftkit.schema.json_text import MAX_DEPTH
+from ftkit.schema.json_values import is_nested_deeper
 from ftkit.task import Message
 
 __all__ = ["answer_turns", "asked_turns", "parsed", "tools_among"]
@@ -54,13 +56,15 @@ def parsed(value: Any) -> Any:
         value: the value.
 
     Returns:
-        The parsed value.
+        The parsed value; the text, if it is nested deeper than a row may be.
     """
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
-            return json.loads(value)
+            found = json.loads(value)
         except (ValueError, RecursionError):
             return value
+        deep = value.count("{") + value.count("[") > MAX_DEPTH and is_nested_deeper(found)
+        return value if deep else found
     return value
 
 
