@@ -97,7 +97,7 @@ class TrainingLoop:
         stopped_early = self._run_steps()
         self.evaluations.check_result(self.progress.best_step, self.progress.step)
         if self.average is not None:
-            self.adapted.load(self.average.state())
+            self.average.exchange()
         best = self.load_best_model()
         return self._summary(stopped_early=stopped_early, best=best)
 
@@ -214,7 +214,7 @@ class TrainingLoop:
             "optimizer": optimizer,
             "adapter": self.adapted.tuner.state(self.adapted),
             "source": self.source.state(step),
-            "average": {} if self.average is None else self.average.state(),
+            "average": {} if self.average is None else weights.tensors(self.average.averages),
             "preservation": preservation.state() if (preservation := self.evaluations.preservation) else {},
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
@@ -226,7 +226,7 @@ class TrainingLoop:
         """Restore the newest whole checkpoint, if there is one."""
         checkpoint = self._newest() if self.workers.is_first else None
         held = {} if checkpoint is None else _current_layout(checkpoint.state(), self.recipe.monitored)
-        optimizer = held.pop("optimizer", None)
+        optimizer, average = held.pop("optimizer", None), held.pop("average", None)
         step, state = self.workers.from_first(lambda: (0 if checkpoint is None else checkpoint.step, held))
         if not step:
             self.source.load_state([], 0)
@@ -239,7 +239,7 @@ class TrainingLoop:
         self.monitor.load_state(state["monitor"])
         self.source.load_state(state["source"], step)
         if self.average is not None:
-            self.average.load_state(state["average"])
+            self.adapted.weights.load(self.average.averages, average)
         if self.evaluations.preservation is not None:
             self.evaluations.preservation.load_state(state["preservation"])
         torch.set_rng_state(state["random"])

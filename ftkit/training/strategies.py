@@ -50,8 +50,6 @@ def check_sharding(strategy: str, recipe: Recipe, backend: str = "local") -> Non
         "which every worker holds the whole model (with ft.QLoRA() in 4 bits)",
         "optimizer": recipe.optimizer == "paged_adamw_8bit"
         and 'bitsandbytes holds the state of "paged_adamw_8bit" outside the shards; take "auto" or "adamw"',
-        "ema_decay": recipe.ema_decay is not None
-        and 'ema_decay averages whole weights, which no worker holds; take strategy="ddp"',
         "preserve": recipe.preserve is not None
         and 'preserve compares with the whole model of before the run, which no worker holds; take strategy="ddp"',
     }

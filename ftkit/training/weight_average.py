@@ -20,12 +20,15 @@ class WeightAverage:
     Args:
         parameters: the trainable tensors by name, as the run begins.
         decay: the share of the average that an update leaves, from 0 to 1.
+
+    Attributes:
+        averages: by the names of the parameters, each split among workers as its parameter is.
     """
 
     def __init__(self, parameters: Mapping[str, torch.nn.Parameter], decay: float) -> None:
         self._parameters = parameters
         self._decay = decay
-        self._averages = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        self.averages = {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
     @torch.no_grad()
     def update(self, updates: int) -> None:
@@ -35,7 +38,7 @@ class WeightAverage:
             updates: optimiser updates so far, from 1.
         """
         share = 1 - min(self._decay, (1 + updates) / (10 + updates))
-        for name, average in self._averages.items():
+        for name, average in self.averages.items():
             average.lerp_(self._parameters[name].detach(), share)
 
     @contextmanager
@@ -45,31 +48,17 @@ class WeightAverage:
         Yields:
             Nothing.
         """
-        self._exchange()
+        self.exchange()
         try:
             yield
         finally:
-            self._exchange()
-
-    def state(self) -> dict[str, torch.Tensor]:
-        """Return what a checkpoint must hold.
-
-        Returns:
-            Averages by the names of the parameters.
-        """
-        return dict(self._averages)
+            self.exchange()
 
     @torch.no_grad()
-    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Restore what :meth:`state` returned.
-
-        Args:
-            state: from a checkpoint.
-        """
-        for name, average in self._averages.items():
-            average.copy_(state[name])
-
-    def _exchange(self) -> None:
-        for name, average in self._averages.items():
+    def exchange(self) -> None:
+        """Make the weights the average, and the average the weights."""
+        for name, average in self.averages.items():
             parameter = self._parameters[name]
-            parameter.data, self._averages[name] = average, parameter.data
+            held = parameter.detach().clone()
+            parameter.copy_(average)  # in place: shards of several workers are known by their memory
+            average.copy_(held)

@@ -13,7 +13,7 @@ from ftkit.training.worker_group import ALONE, WorkerGroup
 __all__ = ["Parameters", "WholeWeights"]
 
 ResultT = TypeVar("ResultT")
-Parameters = Mapping[str, torch.nn.Parameter]
+Parameters = Mapping[str, torch.Tensor]
 
 
 class WholeWeights:

@@ -27,7 +27,7 @@ def test_the_average_is_that_of_torch_once_it_is_warm():
         with torch.no_grad():
             weights["w"] += torch.randn(5)
         average.update(update)
-        history.append(average.state()["w"].clone())
+        history.append(average.averages["w"].clone())
         if update > 81:  # (1 + t) / (10 + t) is above 0.9
             expected = reference(history[-2], weights["w"].detach(), update)
             torch.testing.assert_close(history[-1], expected)
@@ -43,7 +43,7 @@ def test_inside_the_block_the_weights_are_the_average_and_afterwards_they_are_th
     with average.applied():
         torch.testing.assert_close(weight.detach(), torch.full((2,), 4.0 * share))
     torch.testing.assert_close(weight.detach(), torch.full((2,), 4.0))
-    torch.testing.assert_close(average.state()["w"], torch.full((2,), 4.0 * share))
+    torch.testing.assert_close(average.averages["w"], torch.full((2,), 4.0 * share))
 
 
 def test_the_same_steps_are_made_and_the_result_is_their_average(tiny_model, tmp_path):
