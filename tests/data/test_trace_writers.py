@@ -211,6 +211,7 @@ LOST = {
                                                {"role": "tool", "tool_call_id": "c1", "content": "x"}],
                                               ANSWERED),
     "a message without content": traced([{"role": "user", "content": []}], ANSWERED),
+    "the turns were joined": traced("system: Be brief.\nuser: Weather?", ANSWERED),
     "a list of texts": traced([ASKED], {"choices": [{"message": {"content": ["a", "b"]}}]}),
 }  # fmt: skip
 

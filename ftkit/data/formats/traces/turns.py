@@ -40,6 +40,8 @@ _ROLES = {
 }
 _TEXTS = ("text", "input_text", "output_text")
 _THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
+_JOINED = tuple(f"{role}: " for role in ("system", "developer", "user", "assistant", "tool"))
+"""How texts begin into which OpenLIT joins the messages."""
 _UNRECORDED = "a message without content, which the instrumentation left out"
 _MESSAGE_KEYS = {
     *("content", "text", "parts", "tool_calls", "tool_call_id", "additional_kwargs", "response_metadata", "id", "name"),
@@ -84,6 +86,8 @@ def asked_turns(given: Any, place: Place, field: str, missing: str) -> list[Any]
         DataError: there are no turns, or a turn cannot be read.
     """
     if isinstance(given, str):
+        if given.startswith(_JOINED):
+            raise DataError("a text into which the turns were joined, with their roles", place=place, field=field)
         return [{"role": "user", "content": given}]
     if not isinstance(given, list) or not given:
         raise DataError(missing, place=place, field=field)
