@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ftkit.cli.console import note, out, table_lines
+from ftkit.counts import verb
 
 __all__ = ["import_"]
 
@@ -17,6 +18,7 @@ def import_(
     job: Annotated[str, typer.Argument(help="Id of a job. Without it, list the fine-tuned models.")] = "",
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the job's files.")] = Path("imported"),
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
     """Import fine-tuning jobs from a hosted account.
 
@@ -24,7 +26,7 @@ def import_(
     recipe, to train the model on another backend.
     """
     from ftkit.backends.openai_jobs import OpenAIJobs
-    from ftkit.backends.openai_jobs.job_import import import_job, tuned_models
+    from ftkit.backends.openai_jobs.job_import import JOB_FILES, import_job, tuned_models
     from ftkit.backends.registry import HOSTS
     from ftkit.catalog import days_until
     from ftkit.errors import ConfigError
@@ -33,6 +35,10 @@ def import_(
         raise ConfigError(f"cannot import from {provider!r}, only from {', '.join(HOSTS.names())}")
     backend = OpenAIJobs("any", profile=provider)
     if job:
+        existing = [name for name in JOB_FILES if (output / name).exists()]
+        if existing and not force:
+            there = f"{', '.join(str(output / name) for name in existing)} {verb(len(existing), 'exists', 'exist')}"
+            raise typer.BadParameter(f"{there}; choose another folder, or add --force", param_hint="-o")
         for path in import_job(backend, job, output):
             out(str(path))
         note(f"train it with: ftkit train {output}/recipe.yaml --data {output}/training.jsonl --backend NAME:MODEL")

@@ -89,6 +89,8 @@ class CandidateName:
             ConfigError: it has another form, or there is no such backend.
         """
         marker, _, rest = text.partition(":")
+        if marker == "optimized-prompt":
+            marker, text = "optimised-prompt", f"optimised-prompt:{rest}"
         kind: Literal["tuned", "prompt", "optimised"] = _KINDS.get(marker, "tuned")
         backend, colon, model = text.partition(":") if kind == "tuned" else rest.partition(":")
         if not (colon and backend and model):

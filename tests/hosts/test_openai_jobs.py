@@ -491,6 +491,12 @@ def test_an_accounts_jobs_come_home(openai_fake, openai_jobs, notes, tmp_path, m
     assert "2027-02-03" in CliRunner().invoke(app, ["import", "openai"]).stdout
     done = CliRunner().invoke(app, ["import", "openai", job_id, "-o", str(tmp_path / "home-made")])
     assert done.exit_code == 0, done.output
+    task_file = tmp_path / "home-made" / "task.yaml"
+    task_file.write_text(task_file.read_text() + "# mine\n")
+    command = ["import", "openai", job_id, "-o", str(tmp_path / "home-made")]
+    assert CliRunner().invoke(app, command).exit_code == 2  # what was changed there is kept
+    assert task_file.read_text().endswith("# mine\n")
+    assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
     recipe = ft.load_recipe(tmp_path / "home-made" / "recipe.yaml")
     assert (recipe.kind, recipe.epochs, recipe.batch_size) == ("sft", 2, 4)
     task = ft.Task.from_yaml(tmp_path / "home-made" / "task.yaml")

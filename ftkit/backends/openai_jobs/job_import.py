@@ -17,8 +17,10 @@ from ftkit.recipe import DPO, RFT, SFT, Recipe
 from ftkit.schema import JsonOutput
 from ftkit.task import Task
 
-__all__ = ["TunedModel", "import_job", "tuned_models"]
+__all__ = ["JOB_FILES", "TunedModel", "import_job", "tuned_models"]
 
+JOB_FILES = ("training.jsonl", "validation.jsonl", "task.yaml", "recipe.yaml")
+"""What :func:`import_job` writes."""
 _FIELDS = {"n_epochs": "epochs", "batch_size": "batch_size", "beta": "beta"}
 _RFT_FIELDS = {
     "n_epochs": "epochs",
