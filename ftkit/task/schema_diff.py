@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ftkit.errors import ConfigError
 from ftkit.schema import ChoiceOutput, JsonOutput, Output
 
-__all__ = ["first_difference", "output_difference"]
+__all__ = ["check_same_output", "first_difference", "output_difference"]
 
 
 def output_difference(one: Output, other: Output) -> str | None:
@@ -25,6 +26,23 @@ def output_difference(one: Output, other: Output) -> str | None:
     if isinstance(one, ChoiceOutput) and isinstance(other, ChoiceOutput):
         return first_difference(list(one.choices), list(other.choices))
     return None if one.kind == other.kind else f"kind: {one.kind} and {other.kind}"
+
+
+def check_same_output(cls: Any, ours: Output, its: Output) -> None:
+    """Refuse a Python class whose answers are not those of a task.
+
+    Args:
+        cls: the class.
+        ours: the task's output.
+        its: the class's output.
+
+    Raises:
+        ConfigError: they differ; names the first difference.
+    """
+    difference = output_difference(ours, its)
+    if difference is not None:
+        name = getattr(cls, "__name__", repr(cls))
+        raise ConfigError(f"{name} is not this task's output; the task's schema and {name}'s differ at {difference}")
 
 
 def first_difference(one: Any, other: Any, path: str = "") -> str | None:

@@ -27,7 +27,7 @@ from ftkit.schema.answer_type import AnswerT, NewAnswerT
 from ftkit.schema.validation_errors import config_error
 from ftkit.task.example import Example, read_examples
 from ftkit.task.message import Message
-from ftkit.task.schema_diff import output_difference
+from ftkit.task.schema_diff import check_same_output
 from ftkit.task.template import Template
 from ftkit.task.typed_value import aligned_value, as_python_type, plain_value, read_otherwise, target_text
 from ftkit.task.yaml_file import read_fields
@@ -352,12 +352,7 @@ class Task(FrozenModel, Generic[AnswerT]):
             ConfigError: the class's schema is not the task's; names the first difference.
         """
         output, answer_type = output_of(cls)
-        difference = output_difference(self.output, output)
-        if difference is not None:
-            name = getattr(cls, "__name__", repr(cls))
-            raise ConfigError(
-                f"{name} is not this task's output; the task's schema and {name}'s differ at {difference}"
-            )
+        check_same_output(cls, self.output, output)
         bound = self.model_copy()
         bound._answer_type = answer_type
         return bound

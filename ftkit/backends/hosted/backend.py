@@ -17,7 +17,7 @@ from ftkit.backends.hosted.duplicate_jobs import keep_one_job
 from ftkit.backends.hosted.endpoint import Endpoint
 from ftkit.backends.hosted.field_support import FieldSupportTable
 from ftkit.backends.hosted.host import Host, RemoteJob
-from ftkit.backends.hosted.job_handle import JobHandle
+from ftkit.backends.hosted.job_handle import JobHandle, check_address
 from ftkit.backends.hosted.job_state import end_run, sync_run
 from ftkit.backends.hosted.job_submission import JobSubmission, fail_if_abandoned, run_lock
 from ftkit.backends.hosted.polling import PollSchedule, report_failed_poll
@@ -223,7 +223,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
         if JobHandle.of(record) is None:
             raise RunError(f"run {record.id} was never sent to the host; start it again with ft.train")
         with run_lock(record.id, store):
-            self._check_address(record)
+            check_address(record, self.name, self.host().url)
             record = store.get(record.id)
             job_id = JobHandle.require(record).job
             if job_id is None:
@@ -252,7 +252,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
         if not self.poll_schedule.is_due(record.id):
             return
         try:
-            self._check_address(record)
+            check_address(record, self.name, self.host().url)
             job = self._submission(store).find(record)
             if job is not None:
                 job = keep_one_job(self.host(), self.retry_policy, store.get(record.id), job, store)
@@ -272,7 +272,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
         Raises:
             RunError: the run has no job yet, or the host cannot pause jobs.
         """
-        self._check_address(record)
+        check_address(record, self.name, self.host().url)
         handle = JobHandle.of(record)
         if handle is None or handle.job is None:
             raise RunError(f"run {record.id} has no job at {self.name} yet; pause it in a moment")
@@ -281,7 +281,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
 
     @override
     def cancel(self, record: RunRecord, store: Store) -> None:
-        self._check_address(record)
+        check_address(record, self.name, self.host().url)
         handle, submission = JobHandle.of(record), self._submission(store)
         job_ids = submission.existing_jobs(record)
         for job_id in job_ids[1:]:
@@ -314,7 +314,7 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
             record: the run.
             folder: a new or empty folder.
         """
-        self._check_address(record)
+        check_address(record, self.name, self.host().url)
         origin = {"task": record.task, "run": record.id, "trained_at": self.name, "tuned_from": record.model}
         download_model(folder, origin, lambda partial: self.download_weights(record, partial))
 
@@ -393,11 +393,3 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
 
     def _sync(self, run_id: str, job: RemoteJob, store: Store) -> None:
         sync_run(self.host(), self.retry_policy, store.get(run_id), job, store)
-
-    def _check_address(self, record: RunRecord) -> None:
-        handle = JobHandle.of(record)
-        if handle is not None and handle.url is not None and handle.url != self.host().url:
-            raise RunError(
-                f"run {record.id} was submitted to {handle.url}, and the backend {self.name!r} is now at "
-                f"{self.host().url}; set the address back to manage the run"
-            )

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ftkit.backends.hosted.host import JobQuery
 from ftkit.backends.hosted.run_key import key_tag
 from ftkit.backends.hosted.settling import Boot
+from ftkit.errors import RunError
 from ftkit.store import RunRecord, RunTransaction, Store, UnreadableRunError
 
-__all__ = ["JobHandle", "UploadedFile", "update_handle"]
+__all__ = ["JobHandle", "UploadedFile", "check_address", "update_handle"]
 
 
 class UploadedFile(BaseModel):
@@ -155,3 +156,22 @@ def update_handle(store: Store, run_id: str, **changes: Any) -> JobHandle:
     """
     with store.transaction(run_id) as run:
         return JobHandle.require(run.record).save(run, **changes)
+
+
+def check_address(record: RunRecord, backend: str, url: str) -> None:
+    """Refuse to manage a run whose host is at another address than the backend.
+
+    Args:
+        record: the run.
+        backend: name of the backend.
+        url: its address now.
+
+    Raises:
+        RunError: the run was submitted to another address.
+    """
+    handle = JobHandle.of(record)
+    if handle is not None and handle.url is not None and handle.url != url:
+        raise RunError(
+            f"run {record.id} was submitted to {handle.url}, and the backend {backend!r} is now at {url}; set the "
+            "address back to manage the run"
+        )
