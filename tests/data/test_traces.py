@@ -275,6 +275,16 @@ def test_stored_completions_are_downloaded_with_their_messages(tmp_path: Path, m
     assert [row.prompt[0]["content"] for row in rows] == [f"question chatcmpl-{number}" for number in range(3)]
 
 
+def test_parts_of_stored_messages_are_read_or_refused(tmp_path: Path) -> None:
+    """``content_parts`` of ``ChatCompletionStoreMessage``, whose content is null then."""
+    text = {"type": "text", "text": QUESTION["content"]}
+    turn = {"id": "chatcmpl-1-0", "role": "user", "name": None, "content": None, "content_parts": [text]}
+    assert read_traces(written(tmp_path / "t.jsonl", STORED | {"messages": [turn]})).rows[0].messages[0] == QUESTION
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}
+    with pytest.raises(ft.DataError, match="a part of type 'image_url'"):
+        read_traces(written(tmp_path / "t.jsonl", STORED | {"messages": [turn | {"content_parts": [text, image]}]}))
+
+
 def stored(**changes: Any) -> dict[str, Any]:
     return {
         "object": "chat.completion",

@@ -256,6 +256,8 @@ def _message(value: dict[str, Any], place: Place, field: str, given_role: str | 
     more = fields.get("additional_kwargs")
     calls = fields.get("tool_calls") or (more.get("tool_calls") if isinstance(more, dict) else None)
     content = fields["content"] if "content" in fields else fields.get("text")
+    if content is None and fields.get("content_parts"):  # of stored completions
+        content = fields["content_parts"]
     message: dict[str, Any] = {"role": role, "content": _content(content, place, field, role, has_calls=bool(calls))}
     if calls:
         if not isinstance(calls, list):
