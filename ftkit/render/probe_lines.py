@@ -40,7 +40,8 @@ def probe_lines(report: Report) -> list[str]:
     if probes.general is not None:
         lines += unclear_notes(probes.general.unclear)
         lines += [
-            f"{metric.description.capitalize()}: {value_text(metric.value, metric.unit)} of {count_text(metric.n)}"
+            f"{metric.description[:1].upper()}{metric.description[1:]}: {value_text(metric.value, metric.unit)} of "
+            f"{count_text(metric.n)}"
             for metric in probes.general.metrics
             if metric.name in ("harmful_refused", "harmless_refused", "task_format") and metric.n
         ]

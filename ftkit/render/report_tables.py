@@ -340,11 +340,11 @@ def _tokens_per_second(report: Report) -> str:
 
 
 def _failed(report: Report) -> str:
-    return percent_text(report.cost.failed_share) if report.cost.failed_share else NONE
+    return value_text(report.cost.failed_share, "rate") if report.cost.failed_share else NONE
 
 
 def _cost(report: Report) -> str:
     cost = report.cost
     correct = "" if cost.per_success_usd is None else f", {usd_text(cost.per_success_usd)} per correct row"
-    failed = f"; {percent_text(cost.failed_share)} of the answers failed and are left out" if cost.failed_share else ""
+    failed = f"; {_failed(report)} of the answers failed and are left out" if cost.failed_share else ""
     return f"{usd_text(cost.total_usd)} in total, {usd_text(cost.per_1000_usd)} per 1,000 rows{correct}{failed}"

@@ -36,6 +36,9 @@ __all__ = [
 _OTHER_JSON = re.compile(r"\s*|true|false|null|-?\d[\d.eE+-]*")
 _EXCERPT_CHARACTERS = 160
 
+_MAX_SAMPLES = 8
+"""Different answers of one model to one row that a page shows."""
+
 MAX_CARDS = 1_000
 """Largest number of rows in a page, which a browser still shows at once."""
 
@@ -274,14 +277,14 @@ def _card(
     excerpt = " ".join(question.split())
     return Card(
         kind=kind,
-        word=_WORDS[kind],
+        word=_partly_right(answers[0][1], order) if kind == "wrong" and len(answers) == 1 else _WORDS[kind],
         tags=tags,
         id=row.id,
         place=file_text(row.place) + (f" · group {row.group}" if row.group else ""),
         excerpt=excerpt if len(excerpt) <= _EXCERPT_CHARACTERS else excerpt[:_EXCERPT_CHARACTERS] + "…",
         messages=_messages(row)[skipped:],
         table=table,
-        answers=[_answer(label, item) for label, item in answers],
+        answers=[answer for label, item in answers for answer in _raw_answers(label, item)],
         facets=facets,
         order=order,
     )
@@ -294,20 +297,22 @@ def _field_table(
     target = wanted.target if isinstance(wanted.target, dict) else {}
     extra = [key for _, row in answers if isinstance(row.value, dict) for key in row.value if key not in fields]
     marks = [
-        {name: share >= 1 for name, share in field_agreements(row, fields, comparators).items()}
-        if row.has_target
-        else {}
+        [field_agreements(each, fields, comparators) for each in row.answers] if row.has_target else []
         for _, row in answers
     ]
     rows: list[list[str | Cell]] = []
     for name in [*fields, *dict.fromkeys(extra)]:
-        cells = [_field_cell(row, name, right.get(name)) for (_, row), right in zip(answers, marks, strict=True)]
+        cells = [
+            _field_cell(row, name, [share[name] >= 1 for share in shares if name in share])
+            for (_, row), shares in zip(answers, marks, strict=True)
+        ]
         rows.append([name, _value_text(target[name]) if name in target else "–", *cells])
     return Table(["field", "wanted", *(label for label, _ in answers)], rows)
 
 
-def _field_cell(row: RowResult, name: str, right: bool | None) -> Cell:
-    """The answer's value for a field; ``right`` is None for fields that the schema does not know."""
+def _field_cell(row: RowResult, name: str, right_answers: Sequence[bool]) -> Cell:
+    """The first answer's value for a field, and which answers are right; none for fields that the schema lacks."""
+    right = all(right_answers) if right_answers else None
     if row.finish_reason == "error":
         text = "not asked"
     elif not row.readable:
@@ -318,15 +323,50 @@ def _field_cell(row: RowResult, name: str, right: bool | None) -> Cell:
         text, right = _value_text(row.value[name]), right or False if row.has_target else None
     else:
         text = "–" if right is None else "(missing)"
-    return Cell(text, css="answer" if right is None else "answer right" if right else "answer wrong")
+    css = "answer" if right is None else "answer right" if right else "answer wrong"
+    return Cell(text + _how_many(right_answers), css=css)
+
+
+def _how_many(right: Sequence[bool]) -> str:
+    """Which of several answers to a row are right, where they differ."""
+    return f" (right in {sum(right)} of {len(right)})" if len(set(right)) > 1 else ""
+
+
+def _partly_right(row: RowResult, order: Mapping[str, float]) -> str:
+    """The word of a row some of whose answers are right."""
+    right = order.get("score", 0.0) * len(row.answers)
+    whole = abs(right - round(right)) < 0.01
+    return (
+        f"right in {round(right)} of {len(row.answers)}" if row.others and whole and round(right) else _WORDS["wrong"]
+    )
 
 
 def _whole_answer(row: RowResult) -> Cell:
     if row.finish_reason == "error":
         return Cell(f"not asked: {row.error}", css="answer wrong")
-    right = row.calls_right if row.wants_calls else row.readable and same_answer(row.value, row.target)
-    css = "answer" if not row.has_target else "answer right" if right else "answer wrong"
-    return Cell(row.said or "(empty)", css=css)
+    right = [
+        each.calls_right if each.wants_calls else each.readable and same_answer(each.value, each.target)
+        for each in row.answers
+    ]
+    css = "answer" if not row.has_target else "answer right" if all(right) else "answer wrong"
+    return Cell((row.said or "(empty)") + (_how_many(right) if row.has_target else ""), css=css)
+
+
+def _raw_answers(label: str, row: RowResult) -> list[Answer]:
+    """The answers to a row, equal ones once."""
+    every = row.answers
+    same: dict[str, list[RowResult]] = {}
+    for each in every:
+        same.setdefault(each.said or each.error or "", []).append(each)
+    found = []
+    for number, alike in enumerate(same.values()):
+        if number == _MAX_SAMPLES:
+            rest = sum(map(len, same.values())) - sum(map(len, list(same.values())[:number]))
+            found.append(Answer(f"{counted(rest, 'further answer')} of {label}", "(only in the .json)", [], ""))
+            break
+        which = f", {len(alike)} of {len(every)} samples" if len(every) > 1 else ""
+        found.append(_answer(f"{label}{which}", alike[0]))
+    return found
 
 
 def _answer(label: str, row: RowResult) -> Answer:

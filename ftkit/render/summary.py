@@ -170,7 +170,12 @@ def _harm(report: Report, forgetting: Forgetting | None, flags: tuple[str, ...])
     if broken:
         names = list(dict.fromkeys(name for name, _ in broken))
         text = ", ".join(names)
-        return Fact("What broke?", text[:1].upper() + text[1:], [line for _, line in broken], "bad", "wide")
+        lines = [line for _, line in broken]
+        if report.probes is None:
+            lines.append("Forgetting and overfitting were not measured")
+        elif forgetting is None:
+            lines.append("Forgetting is not known: the report has no base model")
+        return Fact("What broke?", text[:1].upper() + text[1:], lines, "bad", "wide")
     probes = report.probes
     if probes is None:
         return Fact("What broke?", "Not probed", ["Forgetting and overfitting were not measured"], "open", "wide")

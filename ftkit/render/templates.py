@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -13,20 +14,34 @@ from ftkit.printable import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 __all__ = ["render_fragment", "render_page"]
+
+_PARTS = re.compile(r"[^_:]+[_:]?|[_:]")
 
 
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("ftkit.render"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+    )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may be broken after its underscores and colons, so that a narrow column breaks no word."""
+    from markupsafe import Markup, escape
+
+    return Markup("").join(
+        Markup("{}<wbr>").format(part) if part[-1:] in "_:" else escape(part) for part in _PARTS.findall(name)
     )
 
 

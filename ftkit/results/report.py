@@ -463,6 +463,7 @@ class Comparison(Result, BaseModel):
                 f"{self.labels[0]}: {len(malformed)} of {counted(len(self.before.rows), 'row')} failed for the form "
                 "of the answer alone; ft.baselines also asks held to the form, which shows what tuning adds beyond it"
             )
+        found += self._uncounted_notes()
         if self.before.sampling != self.after.sampling:
             found.append("the two were sampled with different options")
         if self.before.task_fingerprint != self.after.task_fingerprint:
@@ -472,6 +473,18 @@ class Comparison(Result, BaseModel):
                 else "the tasks differ, though prompts and outputs are the same"
             )
         return (*flags, *found)
+
+    def _uncounted_notes(self) -> list[str]:
+        """Metrics that leave rows out by their answers, such as rates of the answers that are JSON."""
+        total, by_rows = len(self.before.rows), dict[int, list[str]]()
+        for change in self.metrics:
+            sides = (self.before[change.name].n, self.after[change.name].n)
+            if change.name in self.before.rows[0].scores and change.n < max(sides):
+                by_rows.setdefault(change.n, []).append(change.name)
+        return [
+            f"{', '.join(names)}: compared on {count} of {counted(total, 'row')}, which count for both models"
+            for count, names in by_rows.items()
+        ]
 
     @override
     def to_json(self) -> str:

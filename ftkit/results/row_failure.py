@@ -30,12 +30,18 @@ def failure_kind(row: RowResult, metric: str) -> str | None:
         metric: Name of the headline metric, which says whether it is wrong.
 
     Returns:
-        One of :data:`FAILURE_KINDS`, the first that applies, with ``wrong call`` before those of a value; None if the
-        row is right or does not count.
+        One of :data:`FAILURE_KINDS`, the first that applies to one of its answers, with ``wrong call`` before those of
+        a value; None if the row is right or does not count.
     """
     score = row.scores.get(metric)
     if score is None or score >= RIGHT:
         return None
+    kinds = [_kind(row, metric), *(failure_kind(other, metric) for other in row.others)]
+    return next((kind for kind in kinds if kind not in (None, "wrong value")), "wrong value")
+
+
+def _kind(row: RowResult, metric: str) -> str:
+    """How one answer is wrong, if it is."""
     if row.finish_reason == "error":
         return "no answer"
     if row.finish_reason == "length":

@@ -143,7 +143,7 @@ def test_tokens_time_and_cost(tmp_path: Path) -> None:
     assert report.cost.total_usd == pytest.approx(0.08)
     assert report.cost.per_1000_usd == pytest.approx(80 / 3)  # three rows were answered
     assert report.cost.failed_share == 0.25
-    assert "25 % of the answers failed" in str(report)
+    assert "25.0 % of the answers failed" in str(report)
     assert report.cost.per_success_usd == pytest.approx(0.04)
     for text in (str(report), report.save(tmp_path / "report.md").read_text()):
         assert "Not probed for forgetting or overfitting" in text

@@ -157,3 +157,14 @@ def test_small_noise_is_no_evidence_that_no_answer_is_broken(noise: float) -> No
     wide = np.random.default_rng(4).normal(0.0, 0.25, 88)  # here the spread itself decides
     low, high = score_interval(clustered_scores(wide, np.ones(88), np.arange(88)), 0.95, (-1.0, 1.0))
     assert high - low == pytest.approx(2 * 1.99 * wide.std(ddof=1) / 88**0.5, rel=0.1)
+
+
+def test_power_of_few_rows_is_that_of_few_rows_however_many_the_pilot_had() -> None:
+    """Whether a rare answer may be broken depends on the rows that will be asked, and not on those of the pilot."""
+    changes = np.random.default_rng(2).normal(0.0, 0.04, 1_500)
+    scores = clustered_scores(changes, np.ones(1_500), np.arange(1_500))
+    few, many = (
+        power_of(scores, rows, limit=-0.02, bounds=(-1.0, 1.0), confidence=0.95, binary=False) for rows in (90, 400)
+    )
+    assert few < 0.05
+    assert many > 0.95

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from ftkit.backends import Answer
+from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.evaluation import Comparison, Probes, Report, compare, evaluate
 from ftkit.render.charts import latency_plot, loss_plot, metric_chart
 from ftkit.render.row_cards import MAX_CARDS, report_cards
@@ -213,3 +214,43 @@ def test_axes_of_any_scale(latency: float, tmp_path: Path) -> None:
     plot = latency_plot([("a", evaluate(model, dataset(tmp_path, ECHO, ["a"]), probes=None))])
     assert plot is not None
     assert 2 <= len(plot.x_ticks) <= 7
+
+
+class Sampled(ScriptedModel):
+    """Gives a wrong age in the answers with an odd seed."""
+
+    def answer_many(
+        self, requests: Sequence[Request], sampling: Sampling | None = None, on_answer: OnAnswer | None = None
+    ) -> list[Answer]:
+        odd = sampling is not None and sampling.seed % 2 == 1
+        said = [visit(number, **({"age": 1} if odd else {})) for number in range(len(requests))]
+        return [answered(json.dumps(value)) for value in said]
+
+
+def test_a_row_of_several_answers_shows_all_of_them(tmp_path: Path) -> None:
+    """The first answer is right: a card that shows it alone would not say why the row is wrong."""
+    data = dataset(tmp_path, VISITS, [visit(number) for number in range(3)])
+    report = evaluate(
+        Sampled(VISITS, {}), data, samples=5, sampling=Sampling(temperature=0.7, seed=0), probes=None, label="five"
+    )
+    page = page_of(report, tmp_path)
+    assert page.count('<span class="badge wrong">right in 3 of 5</span>') == 3
+    assert "20 (right in 3 of 5)" in page
+    assert "raw answer of five, 3 of 5 samples" in page
+    assert "raw answer of five, 2 of 5 samples" in page
+    assert "&#34;age&#34;: 1" in page
+
+
+def test_names_break_between_words_and_shares_are_rounded(tmp_path: Path) -> None:
+    data = dataset(tmp_path, VISITS, [visit(number) for number in range(7)])
+    said = [answered(json.dumps(visit(number)), cost=0.1) for number in range(6)]
+    report = evaluate(ScriptedModel(VISITS, answers([*said, failed("429")])), data, probes=None)
+    page = page_of(report, tmp_path)
+    assert "missing_<wbr>field_<wbr>rate" in page
+    assert "14.3 % of the answers failed" in page
+    whole = evaluate(ScriptedModel(VISITS, answers([visit(number) for number in range(7)])), data, probes=None)
+    found = compare(whole, report)
+    assert any(
+        note.startswith("missing_field_rate, extra_field_rate, wrong_type_rate, invalid_value_rate: compared on 6 of 7")
+        for note in found.notes
+    )

@@ -57,7 +57,9 @@ class ClusteredScores:
         """Mean score of the rows."""
         return float((self.counts * self.sums).sum() / (self.counts * self.sizes).sum())
 
-    def unseen(self, values: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.float64]:
+    def unseen(
+        self, values: NDArray[np.float64], bounds: tuple[float, float], clusters: float | None = None
+    ) -> NDArray[np.float64]:
         """Return by how much a cluster that was not seen may differ from tested means.
 
         Where all clusters score about the same but for fifteen or fewer, such a cluster may be at the bound of the
@@ -68,6 +70,7 @@ class ClusteredScores:
         Args:
             values: tested means, shape ``[v]``.
             bounds: the smallest and largest possible score of a row.
+            clusters: number of clusters of a sample from these ones; None: as many as these.
 
         Returns:
             The sum of a cluster minus what the tested mean expects, for the lower and the upper bound, shape
@@ -75,7 +78,8 @@ class ClusteredScores:
         """
         import numpy as np
 
-        other = float(self.counts.sum()) - self._alike()
+        total = float(self.counts.sum())
+        other = (total - self._alike()) * (1.0 if clusters is None else clusters / total)
         share = min(1.0, _RARE / other) if other else 1.0
         mean = self.mean
         excess = self.sums - mean * self.sizes
@@ -177,13 +181,14 @@ def score_statistic(
     """
     import numpy as np
 
+    sampled = counts is not None
     counts = scores.counts[None, :] if counts is None else counts
     groups, rows = counts.sum(axis=1, keepdims=True), (counts @ scores.sizes)[:, None]
     mean_size = float((scores.counts * scores.sizes).sum() / scores.counts.sum())
     excess = (scores.sums - values[:, None] * scores.sizes) / mean_size
     atoms = np.zeros((len(values), 0))
     if bounds is not None:
-        atoms = scores.unseen(values, bounds) / mean_size
+        atoms = scores.unseen(values, bounds, float(groups.mean()) if sampled else None) / mean_size
     weights, atom_weights = _most_likely(excess, counts / groups, atoms)
     leverage = 1 - scores.sizes / rows
     variance = (weights * excess**2 / leverage.clip(1e-9)).sum(axis=1) + (atom_weights * atoms**2).sum(axis=1)
