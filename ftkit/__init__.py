@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ftkit import runs
     from ftkit.backends import Answer, Request, Sampling
     from ftkit.backends.hosted.retry import Patience, RetryPolicy
+    from ftkit.backends.local.vllm import VLLM
     from ftkit.backends.openai_jobs import OpenAI
     from ftkit.backends.ray import Ray
     from ftkit.backends.ssh import SSH
@@ -122,6 +123,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ftkit.backends": ("Answer", "Request", "Sampling"),
     "ftkit.backends.hosted.retry": ("Patience", "RetryPolicy"),
+    "ftkit.backends.local.vllm": ("VLLM",),
     "ftkit.backends.openai_jobs": ("OpenAI",),
     "ftkit.backends.ray": ("Ray",),
     "ftkit.backends.ssh": ("SSH",),
@@ -229,6 +231,7 @@ __all__ = [
     "RFT",
     "SFT",
     "SSH",
+    "VLLM",
     "AdaLoRA",
     "Adapter",
     "Answer",

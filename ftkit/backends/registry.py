@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ftkit.arguments import check_kind
+from ftkit.backends.engines import Engine
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.protocol import Backend
 from ftkit.errors import ConfigError, FtkitError, RefusedError
@@ -82,30 +83,49 @@ HOSTS: Registry[HostProfile] = Registry(
 """Hosts that speak OpenAI's fine-tuning jobs API. Each is a backend of its name."""
 
 
-def backend_of(spec: str | Backend, *, chat_template: str | os.PathLike[str] | None = None) -> Backend:
+def backend_of(
+    spec: str | Backend, *, chat_template: str | os.PathLike[str] | None = None, engine: str | Engine | None = None
+) -> Backend:
     """Return the backend that a name stands for.
 
     Args:
         spec: ``"name:model"``, or a backend, which is returned unchanged.
         chat_template: file of a Jinja template that replaces the model's own, for models on this machine.
+        engine: what runs a model of this machine: the name of an engine, or one with its settings; None for the
+            default.
 
     Returns:
         The backend.
 
     Raises:
-        ConfigError: ``spec`` is not of this form, or no backend has this name, or there is no file of the template.
-        RefusedError: the backend takes no other chat template.
+        ConfigError: ``spec`` is not of this form, or no backend or engine has this name, or there is no file of the
+            template.
+        RefusedError: the backend takes no other chat template, or no engine.
     """
     if chat_template is not None:
         spec = _templated(spec, chat_template)
     if not isinstance(spec, str):
+        if engine is not None:
+            raise ConfigError("engine is for a model given by name; give it to LocalBackend(…, engine=…) instead")
         if not (hasattr(spec, "name") and hasattr(spec, "model")):
             check_kind(spec, str, "backend", 'it as "name:model", e.g. "local:smollm2-135m"')
         return spec
     name, colon, model = spec.partition(":")
     if not colon or not model:
         raise ConfigError(f'backend {spec!r}: write it as "name:model", e.g. "local:smollm2-135m"')
-    return _create(name, model)
+    return _create(name, model) if engine is None else _with_engine(name, model, engine)
+
+
+def _with_engine(name: str, model: str, engine: str | Engine) -> Backend:
+    """A model of this machine with the engine that runs it. Engines share what they load among backends."""
+    if name != "local":
+        raise RefusedError(
+            f"{name} runs its models itself; only models on this machine take an engine",
+            backend=name,
+            fields=("engine",),
+        )
+    backend: Backend = pkgutil.resolve_name(_OWN_BACKENDS[name])(model, engine=engine)
+    return backend
 
 
 def _templated(spec: str | Backend, chat_template: str | os.PathLike[str]) -> str:

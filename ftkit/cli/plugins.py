@@ -18,6 +18,7 @@ _REGISTRIES = {
     "losses": "ftkit.recipe.losses:LOSSES",
     "adapters": "ftkit.recipe.adapters.base:ADAPTERS",
     "backends": "ftkit.backends.registry:BACKENDS",
+    "engines": "ftkit.backends.engines:ENGINES",
     "hosts": "ftkit.backends.registry:HOSTS",
     "formats": "ftkit.data.formats.registry:FORMATS",
     "sources": "ftkit.data.sources.registry:SOURCES",

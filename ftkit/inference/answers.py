@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,6 +46,6 @@ def read_answer(
         cached_tokens=generation.cached,
         latency_s=generation.seconds,
         tool_calls=calls or None,
-        logprob=generation.logprob,
+        logprob=None if math.isnan(generation.logprob) else generation.logprob,
         reasoning_content=thought_before(whole, text),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,6 +31,7 @@ class Grammar:
         unheld: keywords of the answer's schemas that the grammar does not hold answers to.
 
     Attributes:
+        text: the same.
         unheld: the same.
         size: characters of the grammar.
 
@@ -40,7 +40,7 @@ class Grammar:
     """
 
     def __init__(self, text: str, tokens: Any, unheld: Sequence[Unheld] = ()) -> None:
-        self._matcher, self.size = compile_grammar(text, tokens), len(text)
+        self._matcher, self.text, self.size = compile_grammar(text, tokens), text, len(text)
         self.unheld = tuple(unheld)
 
     def start(self) -> GrammarState:
@@ -169,9 +169,7 @@ class GrammarCache:
         return self._grammars[key]
 
     def _choice_grammar(self, output: ChoiceOutput) -> Grammar:
-        library = require("llguidance", extra="local", needed_for="constraining answers to the schema")
-        text = library.LLMatcher.grammar_from_regex("|".join(map(re.escape, output.choices)))
-        return Grammar(text, self._tokens)
+        return Grammar("start: " + " | ".join(map(json.dumps, output.choices)), self._tokens)
 
     def _answer_grammar(self, spec: AnswerSpec) -> Grammar:
         text, unheld = hold_answer(spec, self._tokens, self._special)

@@ -36,7 +36,8 @@ class Generation:
         stopped: whether the model ended its turn; otherwise the token limit ended the answer.
         cached: leading tokens of the prompt that were computed for another prompt and reused.
         seconds: time from when the engine started on the prompt until the answer was complete.
-        logprob: log-probability of ``ids`` at temperature 1, without grammar, whatever the sampling temperature.
+        logprob: log-probability of ``ids`` at temperature 1, without grammar, whatever the sampling temperature; NaN if
+            the engine does not know it.
         logprobs: log-probability of each token at the sampling temperature (1 if that is 0), without grammar.
     """
 
@@ -63,6 +64,7 @@ class PendingGenerations:
         adapter: name of the engine's adapter that answers.
         on_done: called with each prompt's number by the engine's thread when its answer is complete.
         numbers: the ``n`` of each prompt's random numbers; its place among the prompts by default.
+        sampling_logprobs: whether :attr:`Generation.logprobs` is asked for. Without it they are those at temperature 1.
 
     Attributes:
         futures: the answer to each prompt.
@@ -82,6 +84,7 @@ class PendingGenerations:
         adapter: str | None = None,
         on_done: Callable[[int], None] | None = None,
         numbers: Sequence[int] | None = None,
+        sampling_logprobs: bool = True,
     ) -> None:
         self._engine = engine
         self.futures: list[Future[Generation]] = [Future() for _ in prompts]
@@ -96,7 +99,7 @@ class PendingGenerations:
                 stops,
                 adapter=adapter,
                 grammar=None if grammars is None else grammars[number],
-                sampling_logprobs=True,
+                sampling_logprobs=sampling_logprobs,
             )
             collect = partial(_collect, self.futures[number], [], number, on_done)
             self._handles.append(engine.add(request, collect))

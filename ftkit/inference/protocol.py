@@ -66,7 +66,8 @@ class TokenEvent:
 
     Attributes:
         token_id: the token.
-        logprob: natural logarithm of its probability at temperature 1, without grammar, in nats.
+        logprob: natural logarithm of its probability at temperature 1, without grammar, in nats; NaN if the engine does
+            not know it.
         sampling_logprob: the same at the temperature it was sampled at, if the request asked for it; else ``logprob``.
         top_logprobs: the most likely tokens at its position with their log-probabilities, as many as were asked for.
         text: text that is certain with this token. It may be empty (the bytes of a character are incomplete, or a stop

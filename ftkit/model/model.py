@@ -14,6 +14,7 @@ from ftkit.arguments import check_kind, explain_calls, our_name
 from ftkit.backends import Answer, Backend, OnAnswer, Request, Sampling, backend_of
 from ftkit.backends.answer_limit import has_bound
 from ftkit.backends.deadline import Deadline
+from ftkit.backends.engines import Engine
 from ftkit.data.formats import read_tools
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, DataError, FtkitError, Place
@@ -43,6 +44,8 @@ class Model(EvaluatedModel, Generic[AnswerT]):
         sampling: how answers are sampled; greedy by default.
         other_task: allow a task other than the one that the model was tuned for.
         chat_template: file of a Jinja template that replaces the model's own, for models on this machine.
+        engine: what runs a model on this machine: ``"torch"``, ftkit's own engine and the default; ``"vllm"``; or one
+            with its settings, e.g. ``ft.VLLM(url="http://127.0.0.1:8000")``.
 
     Raises:
         ConfigError: no task is given and none is known; or it is another task than the model was tuned for. Training
@@ -60,8 +63,10 @@ class Model(EvaluatedModel, Generic[AnswerT]):
         sampling: Sampling | None = None,
         other_task: bool = False,
         chat_template: str | os.PathLike[str] | None = None,
+        engine: str | Engine | None = None,
     ) -> None:
-        self._backend = backend_of(name, chat_template=chat_template)
+        self._backend = backend_of(name, chat_template=chat_template, engine=engine)
+        self._engine = engine
         self._spec = f"{self._backend.name}:{self._backend.model}" if isinstance(name, str) else None
         if task is not None and not isinstance(task, type):
             check_kind(task, Task, "task", 'an ft.Task("…", input="{note}")')
@@ -112,7 +117,7 @@ class Model(EvaluatedModel, Generic[AnswerT]):
         return shared_copy(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _from_name, (type(self), self._spec_for_pickle(), self.task, self.sampling)
+        return _from_name, (type(self), self._spec_for_pickle(), self.task, self.sampling, self._engine)
 
     def _spec_for_pickle(self) -> str:
         return pickled_name(self._spec, self._backend, "Model")
@@ -373,6 +378,8 @@ class Model(EvaluatedModel, Generic[AnswerT]):
             ) from None
 
 
-def _from_name(kind: type[Model[Any]], name: str, task: Task[Any], sampling: Sampling) -> Model[Any]:
+def _from_name(
+    kind: type[Model[Any]], name: str, task: Task[Any], sampling: Sampling, engine: str | Engine | None = None
+) -> Model[Any]:
     """The model of a pickle. Its task was accepted when the model was made."""
-    return kind(name, task, sampling=sampling, other_task=True)
+    return kind(name, task, sampling=sampling, other_task=True, engine=engine)

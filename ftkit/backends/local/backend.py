@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from typing_extensions import override
 
 from ftkit.arguments import check_kind
+from ftkit.backends.engines import DEFAULT_ENGINE, Engine, check_engine, engine_of
 from ftkit.backends.grading import setting_of
 from ftkit.backends.local.device_queue import default_max_parallel
 from ftkit.backends.local.model_lookup import check_model_exists
@@ -29,7 +30,7 @@ from ftkit.backends.local.worker_process import (
 )
 from ftkit.backends.protocol import Backend, TrainingJob
 from ftkit.data import Dataset
-from ftkit.errors import ConfigError, ModelError, RunError, StorageError
+from ftkit.errors import ConfigError, ModelError, RefusedError, RunError, StorageError
 from ftkit.extras import check_installed
 from ftkit.files import remove_unfinished
 from ftkit.graders import Grader
@@ -45,6 +46,7 @@ from ftkit.training.strategies import check_sharding, check_strategy
 
 if TYPE_CHECKING:
     from ftkit.backends.local.answerer import LocalAnswerer
+    from ftkit.backends.local.engine_answerer import EngineAnswerer
 
 __all__ = ["LocalBackend"]
 
@@ -67,9 +69,11 @@ class LocalBackend(Backend):
         strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part (``ft.Full()``).
         max_parallel: how many runs of this ftkit home may train at once on a device. Later ones stay queued. By default
             the environment variable ``FTKIT_MAX_PARALLEL``, or 1.
+        engine: what answers: the name of an engine, ``"torch"`` or ``"vllm"``, or one with its settings, e.g.
+            :class:`ft.VLLM <ftkit.backends.local.vllm.VLLM>`. Training does not depend on it.
 
     Raises:
-        ConfigError: ``workers`` or ``max_parallel`` is no number above 0, or there is no such strategy.
+        ConfigError: ``workers`` or ``max_parallel`` is no number above 0, or there is no such strategy or engine.
     """
 
     name = "local"
@@ -83,6 +87,7 @@ class LocalBackend(Backend):
         workers: int = 1,
         strategy: str = "ddp",
         max_parallel: int | None = None,
+        engine: str | Engine = DEFAULT_ENGINE,
     ) -> None:
         check_kind(workers, int, "workers", "how many processes train together, 1 or more")
         if workers < 1:
@@ -94,7 +99,8 @@ class LocalBackend(Backend):
         self.model = with_template(model, chat_template)
         self._epoch_models = epoch_models
         self._max_parallel = max_parallel
-        self._answerer: LocalAnswerer | None = None
+        self._engine = check_engine(engine)
+        self._answerer: EngineAnswerer | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -254,15 +260,34 @@ class LocalBackend(Backend):
         return record.id
 
     @override
-    def answerer(self) -> LocalAnswerer:
+    def answerer(self) -> EngineAnswerer:
         with self._lock:
             if self._answerer is None:
                 _check_installed("answering on this machine")
                 where = self._checked_source_name()
-                from ftkit.backends.local.answerer import LocalAnswerer
-
-                self._answerer = LocalAnswerer(where)
+                self._answerer = engine_of(self._engine).answerer(where)
             return self._answerer
+
+    def weights(self) -> LocalAnswerer:
+        """Return the model in this process, for what answers alone do not tell.
+
+        Returns:
+            The model, as ftkit's own engine loads it.
+
+        Raises:
+            RefusedError: another engine runs the model.
+        """
+        from ftkit.backends.local.answerer import LocalAnswerer
+
+        found = self.answerer()
+        if not isinstance(found, LocalAnswerer):
+            raise RefusedError(
+                f"{self.name}:{self.model} is run by another engine, which gives answers alone; scores and embeddings "
+                "need ftkit's own engine: leave engine out",
+                backend=self.name,
+                fields=("engine",),
+            )
+        return found
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
         """Score conversations with a reward model that was trained on this machine.
@@ -277,7 +302,7 @@ class LocalBackend(Backend):
             ModelError: this is not a reward model.
             DataError: a conversation cannot be scored.
         """
-        return self.answerer().scores(conversations)
+        return self.weights().scores(conversations)
 
     def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
         """Embed texts: the mean of the model's last hidden states over the tokens of each.
@@ -292,7 +317,7 @@ class LocalBackend(Backend):
             ModelError: the model cannot be loaded.
             DataError: a text is longer than it takes.
         """
-        return self.answerer().embeddings(texts)
+        return self.weights().embeddings(texts)
 
     def close(self) -> None:
         """Unload the model, at once or, if somebody is asking it, afterwards. It is loaded again when it is asked."""

@@ -326,7 +326,7 @@ class Ray(Backend):
     def answerer(self) -> LocalAnswerer | RemoteAnswerer:
         if self.cluster.replicas:
             return RemoteAnswerer(replicas_of(self.cluster.with_storage()), self._source_name())
-        return LocalBackend(self._source_name()).answerer()
+        return LocalBackend(self._source_name()).weights()
 
     def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
         """Score conversations with a reward model.

@@ -68,7 +68,7 @@ def about(model: str, tell: Tell) -> dict[str, Any]:
     Returns:
         Plain JSON values.
     """
-    return LocalBackend(model).answerer().about()
+    return LocalBackend(model).weights().about()
 
 
 def scores(model: str, conversations: Sequence[Sequence[Message]], tell: Tell) -> list[float]:
@@ -110,7 +110,7 @@ def text_losses(model: str, texts: list[str], tell: Tell) -> list[tuple[float, i
     Returns:
         For each text its negative log-likelihood in nats and its number of tokens.
     """
-    return LocalBackend(model).answerer().text_losses(texts)
+    return LocalBackend(model).weights().text_losses(texts)
 
 
 def divergences(
@@ -127,7 +127,7 @@ def divergences(
     Returns:
         For each conversation the divergence in nats and its number of tokens.
     """
-    return LocalBackend(model).answerer().divergence_from(LocalBackend(base).answerer(), conversations)
+    return LocalBackend(model).weights().divergence_from(LocalBackend(base).weights(), conversations)
 
 
 def room_for_another(model: str, tell: Tell) -> bool:
@@ -140,7 +140,7 @@ def room_for_another(model: str, tell: Tell) -> bool:
     Returns:
         Whether it fits.
     """
-    return LocalBackend(model).answerer().room_for_another()
+    return LocalBackend(model).weights().room_for_another()
 
 
 def close(model: str, tell: Tell) -> None:

@@ -1,0 +1,219 @@
+"""Calls to a vLLM server: JSON in, JSON out, within limits of size and time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from ftkit.errors import ModelError
+from ftkit.extras import require
+from ftkit.printable import printable
+
+__all__ = ["VLLMClient", "refusal"]
+
+_LARGEST_BODY = 16 * 1024 * 1024
+_LARGEST_LINE = 4 * 1024 * 1024
+_SHOWN_CHARACTERS = 2_000
+_CALL_S = 60.0
+_SILENCE_S = 600.0
+"""How long a server may send nothing while it answers, in seconds."""
+
+
+class VLLMClient:
+    """Calls to one server, from any thread; :meth:`stream` from one event loop.
+
+    Args:
+        url: address of the server, without ``/v1``.
+        key: API key, sent as a bearer token; None sends none.
+        name: what the server is called in messages.
+        connections: largest number of answers at a time.
+    """
+
+    def __init__(self, url: str, key: str | None, *, name: str, connections: int) -> None:
+        self._httpx = require("httpx", extra="local", needed_for="the engine vllm")
+        self.url, self.name, self._key = url.rstrip("/"), name, key
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        # A key goes to this address alone: no redirects, and no proxy for a server of this machine.
+        local = self._httpx.URL(self.url).host in ("127.0.0.1", "localhost", "::1")
+        self._options: dict[str, Any] = {
+            "base_url": self.url,
+            "headers": headers,
+            "follow_redirects": False,
+            "trust_env": not local,
+            "limits": self._httpx.Limits(max_connections=connections + 1, max_keepalive_connections=connections),
+        }
+        self._client: Any = self._httpx.Client(timeout=_CALL_S, **self._options)
+        self._async_client: Any = None
+
+    def healthy(self) -> bool:
+        """Ask whether the server is ready.
+
+        Returns:
+            Whether it is.
+        """
+        try:
+            return bool(self._client.get("/health", timeout=5.0).status_code == 200)
+        except self._httpx.HTTPError:
+            return False
+
+    def get(self, path: str) -> dict[str, Any]:
+        """Read a JSON object.
+
+        Args:
+            path: path below the address.
+
+        Returns:
+            The object.
+
+        Raises:
+            ModelError: the call failed.
+        """
+        return self._object(path, *self._send("GET", path, None))
+
+    def post(self, path: str, body: dict[str, Any], *, timeout_s: float = _CALL_S) -> dict[str, Any]:
+        """Send a JSON object.
+
+        Args:
+            path: path below the address.
+            body: the object.
+            timeout_s: how long the server may take, in seconds.
+
+        Returns:
+            The object of the answer; empty if the answer is another text.
+
+        Raises:
+            ModelError: the call failed.
+        """
+        return self._object(path, *self._send("POST", path, body, timeout_s), plain=True)
+
+    async def stream(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """Send a JSON object, and receive server-sent events.
+
+        Args:
+            path: path below the address.
+            body: the object.
+
+        Yields:
+            The object of each event, until the server says that it is done.
+
+        Raises:
+            ModelError: the call failed, or the answer broke off.
+        """
+        if self._async_client is None:
+            timeout = self._httpx.Timeout(_SILENCE_S, connect=_CALL_S, pool=None)
+            self._async_client = self._httpx.AsyncClient(timeout=timeout, **self._options)
+        failed: str | None = None
+        try:
+            async with self._async_client.stream("POST", path, json=body) as response:
+                if response.status_code != 200:
+                    raise ModelError(refusal(self.name, path, response.status_code, await self._bounded(response)))
+                async for data in _events(response, self.name):
+                    if data == "[DONE]":
+                        return
+                    yield self._event(path, data)
+        except self._httpx.HTTPError as error:
+            failed = self._broken(path, error)
+        # Outside of the except block: the library's error holds the request with its key.
+        raise ModelError(failed or f"{self.name}: the answer of {path} broke off")
+
+    async def aclose(self) -> None:
+        """Close the connections of :meth:`stream`, in its event loop."""
+        if self._async_client is not None:
+            await self._async_client.aclose()
+
+    def close(self) -> None:
+        """Close the other connections."""
+        self._client.close()
+
+    def _send(
+        self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float = _CALL_S
+    ) -> tuple[int, bytes]:
+        failed = ""
+        try:
+            with self._client.stream(method, path, json=body, timeout=timeout_s) as response:
+                content = bytearray()
+                for piece in response.iter_bytes():
+                    content += piece
+                    if len(content) > _LARGEST_BODY:
+                        raise ModelError(f"{self.name}: the answer of {path} has more than {_LARGEST_BODY:,} bytes")
+                return response.status_code, bytes(content)
+        except self._httpx.HTTPError as error:
+            failed = self._broken(path, error)
+        raise ModelError(failed)
+
+    def _broken(self, path: str, error: Exception) -> str:
+        return f"{self.name} cannot be reached at {self.url}{path}: {type(error).__name__}: {printable(str(error))}"
+
+    def _object(self, path: str, status: int, content: bytes, *, plain: bool = False) -> dict[str, Any]:
+        if status != 200:
+            raise ModelError(refusal(self.name, path, status, content))
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError):
+            found = {} if plain else None
+        if not isinstance(found, dict):
+            if plain:
+                return {}
+            raise ModelError(f"{self.name}: the answer of {path} is no JSON object, so this is no vLLM server")
+        return found
+
+    async def _bounded(self, response: Any) -> bytes:
+        content = bytearray()
+        async for piece in response.aiter_bytes():
+            content += piece
+            if len(content) > _LARGEST_LINE:
+                break
+        return bytes(content)
+
+    def _event(self, path: str, data: str) -> dict[str, Any]:
+        try:
+            event = json.loads(data)
+        except (ValueError, RecursionError):
+            event = None
+        if not isinstance(event, dict):
+            raise ModelError(f"{self.name}: an event of {path} is no JSON object: {printable(data[:200])}")
+        if "error" in event:
+            raise ModelError(f"{self.name}: {_message(event) or 'the answer failed'}")
+        return event
+
+
+def refusal(name: str, path: str, status: int, content: bytes) -> str:
+    """Explain an answer that is no success.
+
+    Args:
+        name: what the server is called.
+        path: path of the call.
+        status: HTTP status.
+        content: the body.
+
+    Returns:
+        The message, with what the server says.
+    """
+    try:
+        said = _message(json.loads(content[:_LARGEST_LINE]))
+    except (ValueError, RecursionError):
+        said = content[:_SHOWN_CHARACTERS].decode("utf-8", "replace")
+    if status == 401:
+        return f"{name} refuses the API key; set the one that it was started with ({printable(said)})"
+    return f"{name} refuses {path} with status {status}: {printable(said) or 'without a reason'}"
+
+
+def _message(body: Any) -> str:
+    """What an error body of OpenAI's form, or of FastAPI's, says."""
+    for key in ("error", "detail", "message"):
+        if isinstance(body, dict) and key in body:
+            return _message(body[key])
+    return (body if isinstance(body, str) else json.dumps(body))[:_SHOWN_CHARACTERS]
+
+
+async def _events(response: Any, name: str) -> AsyncIterator[str]:
+    """The data of server-sent events, each of one line, as vLLM writes them."""
+    rest = b""
+    async for piece in response.aiter_bytes():
+        *lines, rest = (rest + piece).split(b"\n")
+        if len(rest) > _LARGEST_LINE:
+            raise ModelError(f"{name}: an event has more than {_LARGEST_LINE:,} bytes")
+        for line in lines:
+            if line.startswith(b"data:"):
+                yield line[5:].strip().decode("utf-8", "replace")

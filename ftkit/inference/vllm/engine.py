@@ -1,0 +1,367 @@
+"""An inference engine that asks a vLLM server by token ids."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from typing_extensions import override
+
+from ftkit.errors import FtkitError, ModelError
+from ftkit.inference.detokenizer import IncrementalDetokenizer
+from ftkit.inference.protocol import (
+    EngineStats,
+    Failed,
+    Finished,
+    GenerationRequest,
+    InferenceEngine,
+    OnEvent,
+    TokenEvent,
+)
+from ftkit.inference.sampling import SamplingParams
+from ftkit.inference.vllm.client import VLLMClient
+
+__all__ = ["VLLMEngine"]
+
+_PATH = "/v1/completions"
+_SCORED_TOKENS = 64
+"""Longest answer that is held to a grammar and has log-probabilities: each of its tokens takes a request."""
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """A request that is being answered."""
+
+    request: GenerationRequest
+    on_event: OnEvent
+    task: asyncio.Task[None] | None = None
+    finished: bool = False
+
+    def send(self, event: Any) -> None:
+        if not self.finished:
+            self.finished = isinstance(event, Finished | Failed)
+            self.on_event(event)
+
+
+class VLLMEngine(InferenceEngine):
+    """Asks the completions API of a vLLM server. Any thread may use it; a thread of its own sends the requests.
+
+    A prompt is sent as token ids and a grammar in llguidance's dialect of Lark, so both are those of ftkit's own
+    engine. Random numbers are vLLM's, from a seed that follows from the request's; at temperature 0 there are none.
+
+    Args:
+        client: calls to the server.
+        base: name of the base model there.
+        max_length: longest prompt with its answer, in tokens.
+        rows: largest number of answers at a time; further requests wait.
+        explain: turns the error of a call into the one to raise, e.g. if the server has ended.
+    """
+
+    def __init__(
+        self,
+        client: VLLMClient,
+        *,
+        base: str,
+        max_length: int | None,
+        rows: int,
+        explain: Callable[[ModelError], ModelError] = lambda error: error,
+    ) -> None:
+        self._client, self._base, self._max_length, self._rows = client, base, max_length, rows
+        self._explain = explain
+        self._room = asyncio.Semaphore(rows)
+        self._asked: set[_Asked] = set()
+        self._running = self._max_running = self._steps = 0
+        self._loop = asyncio.new_event_loop()
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop.run_forever, name="ftkit-vllm", daemon=True)
+        self._thread.start()
+
+    @property
+    @override
+    def max_length(self) -> int | None:
+        return self._max_length
+
+    @override
+    def add(self, request: GenerationRequest, on_event: OnEvent) -> _Asked:
+        asked = _Asked(request, on_event)
+        problem = _unsupported(request)
+        if problem is not None or self._closed:
+            asked.send(Failed(ModelError(problem or "the model was unloaded")))
+            return asked
+
+        def start() -> None:
+            if self._closed:
+                asked.send(Failed(ModelError("the model was unloaded")))
+            elif not asked.finished:
+                self._asked.add(asked)
+                asked.task = self._loop.create_task(self._answer(asked))
+
+        self._loop.call_soon_threadsafe(start)
+        return asked
+
+    @override
+    def cancel(self, handle: _Asked) -> None:
+        handle.finished = True
+
+        def stop() -> None:
+            if handle.task is not None:
+                handle.task.cancel()
+
+        if not self._closed:
+            self._loop.call_soon_threadsafe(stop)
+
+    @override
+    def stats(self) -> EngineStats:
+        return EngineStats(self._running, len(self._asked) - self._running, self._max_running, self._steps)
+
+    def close(self) -> None:
+        """End the thread. Requests in progress fail."""
+        if self._closed:
+            return
+        self._closed = True
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        for asked in list(self._asked):
+            asked.send(Failed(ModelError("the model was unloaded")))
+            if asked.task is not None:
+                asked.task.cancel()
+        await asyncio.gather(*(one.task for one in self._asked if one.task is not None), return_exceptions=True)
+        await self._client.aclose()
+
+    async def _answer(self, asked: _Asked) -> None:
+        try:
+            async with self._room:
+                self._running += 1
+                self._max_running = max(self._max_running, self._running)
+                try:
+                    await self._receive(asked)
+                finally:
+                    self._running -= 1
+        except ModelError as error:
+            # Seeing that a process has ended takes a moment, which the event loop must not wait.
+            asked.send(Failed(await asyncio.to_thread(self._explain, error)))
+        except Exception as error:  # whatever happens, somebody waits for the last event
+            asked.send(Failed(error if isinstance(error, FtkitError) else ModelError(f"vLLM failed: {error!r}")))
+        finally:
+            self._asked.discard(asked)
+
+    async def _receive(self, asked: _Asked) -> None:
+        request, started = asked.request, time.monotonic()
+        answer, held = _Answer(request), list[TokenEvent]()
+        cached, ended = 0, None
+        async with contextlib.aclosing(self._client.stream(_PATH, self._body(request))) as events:
+            async for event in events:
+                cached = max(cached, _cached(event))
+                for choice in event.get("choices") or ():
+                    tokens = answer.read(choice)
+                    self._steps += len(tokens)
+                    if request.grammar is not None:
+                        held += tokens
+                        tokens = []
+                    for token in tokens:
+                        asked.send(token)
+                    ended = choice.get("finish_reason") or ended
+                if answer.stopped_by_text:  # closing the connection ends the answer there
+                    break
+        reason = answer.finish_reason(ended)
+        for token in await self._scored(request, held):
+            asked.send(token)
+        asked.send(Finished(reason, len(answer.ids), cached, time.monotonic() - started))
+
+    async def _scored(self, request: GenerationRequest, tokens: list[TokenEvent]) -> list[TokenEvent]:
+        """The tokens of an answer that was held to a grammar, with their log-probabilities without it.
+
+        vLLM forbids tokens before it computes log-probabilities, so those that it gives are under the grammar. So each
+        token is asked for again, as the only one that is allowed: vLLM applies that after it has computed them.
+        (Scores of prompts cannot be used: with adapters, vLLM 0.32 fails on batches in which some prompts are scored.)
+
+        Args:
+            request: what was asked.
+            tokens: the answer.
+
+        Returns:
+            The same tokens. Those of a long answer, which would take many requests, have no log-probabilities (NaN).
+        """
+        if len(tokens) > _SCORED_TOKENS:
+            nan = math.nan
+            return [replace(token, logprob=nan, sampling_logprob=nan, top_logprobs=()) for token in tokens]
+        ids = [token.token_id for token in tokens]
+        scored = await asyncio.gather(*(self._scored_token(request, ids, at) for at in range(len(ids))))
+        return [
+            replace(token, logprob=one.logprob, sampling_logprob=one.logprob, top_logprobs=one.top_logprobs)
+            for token, one in zip(tokens, scored, strict=True)
+        ]
+
+    async def _scored_token(self, request: GenerationRequest, ids: list[int], at: int) -> TokenEvent:
+        known = replace(
+            request,
+            prompt=np.concatenate([request.prompt, np.asarray(ids[:at], dtype=request.prompt.dtype)]),
+            max_tokens=1,
+            sampling=SamplingParams(),
+            grammar=None,
+            decode=None,
+        )
+        answer, found = _Answer(known), list[TokenEvent]()
+        body = {**self._body(known), "allowed_token_ids": [ids[at]]}
+        async with contextlib.aclosing(self._client.stream(_PATH, body)) as events:
+            async for event in events:
+                for choice in event.get("choices") or ():
+                    found += answer.read(choice)
+        if [token.token_id for token in found] != [ids[at]]:
+            raise ModelError("vLLM has written another token than the only one that was allowed")
+        return found[0]
+
+    def _body(self, request: GenerationRequest) -> dict[str, Any]:
+        sampling = request.sampling
+        # Everything is said, so that no default of the server or of the model's generation config applies.
+        body: dict[str, Any] = {
+            "model": request.adapter or self._base,
+            "prompt": request.prompt.tolist(),
+            "max_tokens": request.max_tokens,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": 0,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "frequency_penalty": sampling.frequency_penalty,
+            "presence_penalty": sampling.presence_penalty,
+            "stop_token_ids": sorted(request.stop_token_ids),
+            "logprobs": request.top_logprobs,
+            "return_token_ids": True,
+            "return_tokens_as_token_ids": True,
+            "skip_special_tokens": False,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if sampling.temperature > 0:
+            body["seed"] = _seed(sampling.seed, sampling.number)
+        if sampling.logit_bias:
+            body["logit_bias"] = {str(token): value for token, value in sampling.logit_bias}
+        if request.grammar is not None:
+            body["structured_outputs"] = {"grammar": request.grammar.text}
+        if request.cache_scope is not None:
+            body["cache_salt"] = request.cache_scope
+        return body
+
+
+class _Answer:
+    """The tokens of an answer, as they come."""
+
+    def __init__(self, request: GenerationRequest) -> None:
+        self._request = request
+        self.ids: list[int] = []
+        self.stopped_by_text = False
+        self._stopped = False
+        self._detokenizer = None if request.decode is None else IncrementalDetokenizer(request.decode, request.stop)
+
+    def read(self, choice: dict[str, Any]) -> list[TokenEvent]:
+        """Read the tokens of an event.
+
+        Args:
+            choice: the choice in it.
+
+        Returns:
+            The events of the tokens.
+
+        Raises:
+            ModelError: it is not what vLLM returns, or its numbers are none.
+        """
+        echoed = choice.get("prompt_token_ids")
+        if echoed is not None and echoed != self._request.prompt.tolist():
+            raise ModelError("vLLM has answered another prompt than the one that it was asked")
+        ids = choice.get("token_ids")
+        if ids is None:
+            raise ModelError("vLLM returned no token ids; ftkit needs vLLM 0.11 or later")
+        if not ids:
+            return []
+        logprobs = choice.get("logprobs") or {}
+        own, top = logprobs.get("token_logprobs") or (), logprobs.get("top_logprobs") or ()
+        if len(own) != len(ids):
+            raise ModelError("vLLM returned another number of log-probabilities than of tokens")
+        events = []
+        for at, token in enumerate(ids):
+            if self._stopped or len(self.ids) >= self._request.max_tokens:
+                break
+            best = _top(top[at] if at < len(top) else None, self._request.top_logprobs)
+            events.append(self._event(int(token), own[at], best))
+        return events
+
+    def _event(self, token: int, logprob: Any, top: tuple[tuple[int, float], ...]) -> TokenEvent:
+        if not isinstance(logprob, int | float) or not math.isfinite(logprob):
+            raise ModelError(
+                "vLLM computes no numbers (NaN or infinite): the model's weights are damaged, its training has "
+                "diverged, or it overflows in this precision"
+            )
+        self.ids.append(token)
+        text, stopped = "", token in self._request.stop_token_ids
+        if self._detokenizer is not None:
+            text = self._detokenizer.push(token)
+            self.stopped_by_text = self._detokenizer.stopped
+            stopped = stopped or self.stopped_by_text
+        if self._detokenizer is not None and (stopped or len(self.ids) >= self._request.max_tokens):
+            text += self._detokenizer.end()
+        self._stopped = stopped
+        return TokenEvent(token, logprob, logprob, top, text, stopped)
+
+    def finish_reason(self, said: str | None) -> Literal["stop", "length"]:
+        """Say why the answer ended.
+
+        A stop token of vLLM's own, which ftkit does not know, would end answers that ftkit's own engine goes on with.
+
+        Args:
+            said: the reason that vLLM gives.
+
+        Returns:
+            ``"stop"`` or ``"length"``.
+
+        Raises:
+            ModelError: it has ended for another reason.
+        """
+        if self._stopped:
+            return "stop"
+        if said == "length":
+            return "length"
+        if said == "stop":
+            last = self.ids[-1] if self.ids else None
+            raise ModelError(f"vLLM has ended an answer at the token {last}, which ends no turn of this model")
+        raise ModelError(f"vLLM has not completed an answer; the reason that it gives is {said!r}")
+
+
+def _unsupported(request: GenerationRequest) -> str | None:
+    """What of a request vLLM's API cannot do."""
+    if request.stop and request.decode is None:
+        return "stop strings need decode"
+    if request.sampling_logprobs and request.sampling.temperature not in (0.0, 1.0):
+        return "vLLM reports log-probabilities at temperature 1 alone, and they were asked for at another temperature"
+    return None
+
+
+def _seed(seed: int, number: int) -> int:
+    """A seed for one answer, of 63 bits, as vLLM takes it."""
+    digest = hashlib.sha256(f"{seed}/{number}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _cached(event: dict[str, Any]) -> int:
+    details = (event.get("usage") or {}).get("prompt_tokens_details") or {}
+    return int(details.get("cached_tokens") or 0)
+
+
+def _top(found: dict[str, float] | None, count: int) -> tuple[tuple[int, float], ...]:
+    """The likeliest tokens; vLLM adds the chosen token where it is not among them."""
+    if not found or not count:
+        return ()
+    pairs = [(int(token.removeprefix("token_id:")), float(value)) for token, value in found.items()]
+    return tuple(sorted(pairs, key=lambda one: -one[1])[:count])

@@ -1,0 +1,114 @@
+"""Which vLLM server answers, and how it is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, model_validator
+
+from ftkit.errors import ConfigError
+from ftkit.schema import DeclaredModel
+
+__all__ = ["EXECUTABLE", "VLLMSettings"]
+
+EXECUTABLE = "FTKIT_VLLM"
+"""Environment variable with the path of the ``vllm`` program."""
+
+_OWN_OPTIONS = (
+    "--host", "--port", "--uds", "--api-key", "--model", "--tokenizer", "--served-model-name", "--dtype",
+    "--max-model-len", "--max-num-seqs", "--enable-lora", "--max-loras", "--max-lora-rank", "--generation-config",
+    "--structured-outputs-config", "--logprobs-mode", "--chat-template", "--config", "--quantization",
+)  # fmt: skip
+"""Options that ftkit sets, or on which it relies that nobody does."""
+
+
+class VLLMSettings(DeclaredModel):
+    """Which vLLM server answers, and how it is started."""
+
+    executable: str | None = None
+    """The ``vllm`` program of the environment that vLLM is installed in. By default the environment variable
+    ``FTKIT_VLLM``, or the ``vllm`` on the search path."""
+    url: str | None = None
+    """Address of a server that runs already, e.g. ``"http://127.0.0.1:8000"``. ftkit then starts none."""
+    api_key_env: str = "FTKIT_VLLM_API_KEY"
+    """Environment variable with the API key of the server at ``url``, if it wants one. A server that ftkit starts has a
+    key of its own."""
+    served_name: str | None = None
+    """Name of the base model at ``url``; needed if it serves several."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision. "auto" is that of the model's training, or the one that ftkit's own engine would take."""
+    max_model_len: Annotated[int, Field(ge=1)] | None = None
+    """Longest prompt with its answer, in tokens. By default the model's own limit, which may take much memory."""
+    max_num_seqs: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Answers that are generated together."""
+    max_loras: Annotated[int, Field(ge=1, le=64)] = 4
+    """Adapters that answer in one batch. More may be loaded."""
+    max_lora_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 64
+    """Largest rank of an adapter that is loaded beside its base. Others are merged."""
+    start_timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    """How long the server may take to start, in seconds."""
+    options: tuple[str, ...] = ()
+    """Further options of ``vllm serve``, e.g. ``("--tensor-parallel-size", "2")``."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.url is not None:
+            self._check_url(self.url)
+        elif self.served_name is not None:
+            raise ValueError("served_name is the model's name at url; give url, too")
+        for option in self.options:
+            name = option.partition("=")[0].replace("_", "-")
+            if name in _OWN_OPTIONS:
+                raise ValueError(f"options: ftkit sets {name} itself; use the field of this name if there is one")
+        return self
+
+    def _check_url(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port)
+        except ValueError:
+            valid = False
+        if not valid:
+            raise ValueError("url: write the server's address like http://127.0.0.1:8000")
+        if parts.username or parts.password:
+            raise ValueError("url: give no key in the address; put it into the environment variable of api_key_env")
+        starts = {"executable", "dtype", "max_model_len", "max_loras", "max_lora_rank", "start_timeout_s", "options"}
+        written = sorted(starts & self.model_fields_set)
+        if written:
+            raise ValueError(f"{', '.join(written)}: how a server is started; the one at url runs already")
+
+    def api_key(self) -> str | None:
+        """Read the key of the server at ``url``.
+
+        Returns:
+            The key; None if there is none.
+        """
+        return os.environ.get(self.api_key_env) or None
+
+    def find_executable(self) -> str:
+        """Find the ``vllm`` program.
+
+        Returns:
+            Its path.
+
+        Raises:
+            ConfigError: there is no program at the path that was given, or none was given and the search path has none.
+        """
+        for given, where in ((self.executable, "executable"), (os.environ.get(EXECUTABLE), EXECUTABLE)):
+            if given:
+                path = Path(given).expanduser()
+                if not (path.is_file() and os.access(path, os.X_OK)):
+                    raise ConfigError(f"{where}: there is no program {given!r}; give the path of vLLM's program, vllm")
+                return str(path.absolute())
+        found = shutil.which("vllm")
+        if found is None:
+            raise ConfigError(
+                "the engine vllm: vLLM was not found. Install it into an environment of its own (python -m venv "
+                f"vllm-env; vllm-env/bin/pip install vllm) and set {EXECUTABLE}=vllm-env/bin/vllm; or name a server "
+                "that runs: ft.VLLM(url=…)"
+            )
+        return found

@@ -1,0 +1,117 @@
+"""A server that runs already, told by its address; and which adapters are loaded beside a base."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import ftkit as ft
+from ftkit.backends import Request, Sampling
+from ftkit.errors import ConfigError, ModelError
+from ftkit.inference.vllm.adapters import why_merged
+from ftkit.inference.vllm.server_process import free_port
+from ftkit.modeling.model_source import find_source
+from tests.inference.vllm.conftest import Calls
+from tests.tiny import save_adapter
+
+TASK = ft.Task("Say yes.", input="{text}")
+SHORT = Sampling(max_output_tokens=6)
+KEY = "key-of-the-server"
+
+
+@pytest.fixture
+def url(program: str, tiny_model: str, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    port = str(free_port())
+    command = [program, "serve", tiny_model, "--host", "127.0.0.1", "--port", port, "--served-model-name", "mine"]
+    with subprocess.Popen(command, env={**os.environ, "VLLM_API_KEY": KEY}, stdout=subprocess.DEVNULL) as process:
+        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 20
+        while True:
+            try:
+                httpx.get(f"{address}/health", trust_env=False)
+                break
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield address
+        process.kill()
+
+
+def test_a_told_server_is_asked_and_left_running(
+    url: str, tiny_model: str, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = ft.VLLM(url=url)
+    # Its own template is compared, so it needs one; the program in its place renders what it is sent.
+    model = ft.Model(f"local:{tiny_model}", TASK, engine=engine)
+    with pytest.raises(ModelError, match="refuses the API key"):
+        model.predict(text="a")
+    monkeypatch.setenv("FTKIT_VLLM_API_KEY", KEY)
+    monkeypatch.setattr("ftkit.inference.vllm.server.check_tokens", lambda *given, **options: None)
+    [answer] = model.answer_many([Request(TASK.prompt({"text": "a"}))], SHORT)
+    about = model.about()
+    assert answer.text.startswith("0")
+    assert calls.to("/v1/completions")[0]["model"] == "mine"
+    assert about["engine"] == {"name": "vllm", "version": "0.32.0", "url": url, "base": tiny_model}
+    assert KEY not in repr(engine)
+    assert KEY not in str(about)
+    dora = save_adapter(tmp_path / "dora", tiny_model, use_dora=True)
+    with pytest.raises(ModelError, match=r"cannot be served at http.*DoRA.*Export it merged"):
+        ft.Model(f"local:{dora}", TASK, engine=engine).predict(text="a")
+    model.close()
+    assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
+    with pytest.raises(ModelError, match="serves no base model 'other'; it has mine"):
+        ft.Model(f"local:{tiny_model}", TASK, engine=ft.VLLM(url=url, served_name="other")).predict(text="a")
+
+
+def test_what_is_no_server_is_explained(tiny_model: str) -> None:
+    engine = ft.VLLM(url=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(ModelError, match=r"vLLM cannot be reached at http://127.0.0.1:\d+/v1/models"):
+        ft.Model(f"local:{tiny_model}", TASK, engine=engine).predict(text="a")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"url": "127.0.0.1:8000"}, "like http://127.0.0.1:8000"),
+        ({"url": "http://me:secret@host"}, "give no key in the address"),
+        ({"url": "http://host", "dtype": "float16"}, "dtype: how a server is started"),
+        ({"options": ("--port", "1")}, "ftkit sets --port itself"),
+        ({"options": ("--enable_lora",)}, "ftkit sets --enable-lora itself"),
+        ({"served_name": "x"}, "give url, too"),
+        ({"max_lora_rank": 12}, "max_lora_rank"),
+    ],
+)
+def test_settings_that_cannot_be_honoured_are_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as refused:
+        ft.VLLM(**fields)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({}, None),
+        ({"use_rslora": True}, None),
+        ({"r": 128}, "its rank is 128"),
+        ({"use_dora": True}, "DoRA"),
+        ({"bias": "all"}, "LoRA adapters alone"),
+        ({"modules_to_save": ["lm_head"]}, "LoRA adapters alone"),
+        ({"alpha_pattern": {"q_proj": 3}}, "alpha_pattern"),
+        ({"rank_pattern": {"q_proj": 2}}, "rank_pattern"),
+    ],
+)
+def test_adapters_that_vllm_would_serve_otherwise_are_merged(
+    settings: dict[str, Any], why: str | None, tiny_model: str, tmp_path: Path
+) -> None:
+    from peft import LoraConfig
+
+    options: dict[str, Any] = {"r": 4, "target_modules": "all-linear", **settings}
+    LoraConfig(base_model_name_or_path=tiny_model, **options).save_pretrained(tmp_path)
+    found = why_merged(find_source(str(tmp_path)), max_rank=64)
+    assert found is None if why is None else why in str(found)
