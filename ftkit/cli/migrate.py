@@ -105,8 +105,8 @@ def migrate(
 
     Imports the job's rows and recipe, freezes the old model's answers, trains and asks every candidate, and tests each
     for non-inferiority within the margin. The costs are printed first; --yes or --max-cost goes on. If the command is
-    stopped, the same command goes on where it was, and nothing is paid twice. The exit status is 1 if no candidate is
-    certified.
+    stopped, the same command goes on where it was; only requests that were open then are sent again. The exit status is
+    1 if no candidate is certified.
     """
     from ftkit.data import Dataset
     from ftkit.evaluation import Report

@@ -178,6 +178,10 @@ def traced(asked: Any, answer: Any, **settings: Any) -> dict[str, dict[str, Any]
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "20 degrees"}
 CALLS = {
     "instructions": (traced([ASKED], response(MESSAGE), instructions="Be brief."), [S, Q, A]),
+    "several system turns": (
+        traced([{"role": "developer", "content": "You help."}, ASKED], response(MESSAGE), instructions="Be brief."),
+        [("system", "Be brief.\n\nYou help."), Q, A],
+    ),
     "items": (traced([ASKED, ITEM, RESULT], response(THOUGHT, MESSAGE)), [S, Q, CALL, ("tool", "20 degrees"), A]),
     "a call": (traced([ASKED], response(ITEM), tools=[FLAT]), [S, Q, CALL]),
     "blocks": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -138,6 +139,7 @@ def traced_conversation(
         first = asked[0] if isinstance(asked[0], dict) else {}
         if first.get("role") not in ("system", "developer") or first.get("content") != instructions:
             asked = [{"role": "system", "content": instructions}, *asked]
+    asked = _with_one_system_turn(asked)
     parallel = given.get("parallel_tool_calls")
     parallel = {"true": True, "false": False}.get(parallel, parallel) if isinstance(parallel, str) else parallel
     tools = parsed(given.get("tools"))
@@ -151,6 +153,15 @@ def traced_conversation(
     if conversation.messages[-1]["role"] != "assistant":
         raise DataError("there is no answer", place=row.place, field=field_name, problem="no_answer")
     return conversation
+
+
+def _with_one_system_turn(asked: list[Any]) -> list[Any]:
+    """The turns with the system turns at their beginning joined, with a blank line between them."""
+    begin = list(itertools.takewhile(lambda turn: turn.get("role") in ("system", "developer"), asked))
+    texts = [turn.get("content") for turn in begin]
+    if len(begin) < 2 or not all(isinstance(text, str) for text in texts):
+        return asked
+    return [{"role": begin[0]["role"], "content": "\n\n".join(texts)}, *asked[len(begin) :]]
 
 
 def _without_nulls(tool: Any) -> Any:
