@@ -10,6 +10,7 @@ from typing import Any
 
 from ftkit.counts import counted
 from ftkit.data import Dataset, Row
+from ftkit.data.formats.system_turns import one_system_turn
 from ftkit.errors import ConfigError, DataError, FormatError, Place
 from ftkit.evaluation.metrics import Metric, MetricContext, RowMetric, headline, select_metrics
 from ftkit.evaluation.scoring import measure, score_rows
@@ -114,7 +115,7 @@ def answers_as_rows(report: Report, *, only_right: bool = True) -> Dataset:
         if row.tool_calls:
             turn["tool_calls"] = list(row.tool_calls)
         if row.text or row.tool_calls:
-            rows.append({"id": row.id, "messages": [*row.prompt, turn]})
+            rows.append({"id": row.id, "messages": [*one_system_turn(row.prompt), turn]})
     if not rows:
         called = sum(AFTER_TOOLS in row.item for row in report.rows)
         why = f"; {called:,} followed calls of tools, which a report does not hold" if called else ""

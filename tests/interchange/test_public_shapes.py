@@ -138,7 +138,7 @@ def test_a_sample_of_inspect_ai_has_the_prompt_that_was_sent(tmp_path: Path) -> 
     answer = turn("assistant", "B", "generate")
     samples = [
         {"id": "mc", "epoch": 1, "input": "2+2?", "choices": ["3", "4"], "target": "B",
-         "messages": [turn("system", "Choose."), turn("user", "2+2?\n\nA) 3\nB) 4"), answer]},
+         "messages": [turn("system", "Choose."), turn("system", "One."), turn("user", "2+2?\n\nA) 3\nB) 4"), answer]},
         {"id": "tools", "epoch": 1, "input": "Weather?", "target": "B",
          "messages": [turn("user", "Weather?"), turn("assistant", "", "generate", tool_calls=[call]),
                       turn("tool", "sunny", "input", tool_call_id="c1"), answer]},
@@ -152,8 +152,10 @@ def test_a_sample_of_inspect_ai_has_the_prompt_that_was_sent(tmp_path: Path) -> 
     (report,) = import_reports(path)
     asked = {row.id: [(turn["role"], turn["content"]) for turn in row.prompt] for row in report.rows}
     assert asked == {
-        "mc": [("system", "Choose."), ("user", "2+2?\n\nA) 3\nB) 4")],
+        "mc": [("system", "Choose."), ("system", "One."), ("user", "2+2?\n\nA) 3\nB) 4")],
         "tools": [("user", "Weather?")],
         "none": [("user", "Anything?")],
     }
-    assert {row.id for row in answers_as_rows(report)} == {"mc", "none"}
+    made = {row.id: row for row in answers_as_rows(report)}
+    assert set(made) == {"mc", "none"}
+    assert made["mc"].messages[0] == {"role": "system", "content": "Choose.\n\nOne."}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any, ClassVar
 
 from ftkit.data.formats.base import Conversation, Format, RawRow
 from ftkit.data.formats.messages import read_messages
+from ftkit.data.formats.system_turns import one_system_turn
 from ftkit.data.formats.tools import read_tools
 from ftkit.data.formats.traces.turns import parsed
 from ftkit.errors import DataError
@@ -139,7 +139,7 @@ def traced_conversation(
         first = asked[0] if isinstance(asked[0], dict) else {}
         if first.get("role") not in ("system", "developer") or first.get("content") != instructions:
             asked = [{"role": "system", "content": instructions}, *asked]
-    asked = _with_one_system_turn(asked)
+    asked = one_system_turn(asked)
     parallel = given.get("parallel_tool_calls")
     parallel = {"true": True, "false": False}.get(parallel, parallel) if isinstance(parallel, str) else parallel
     tools = parsed(given.get("tools"))
@@ -153,15 +153,6 @@ def traced_conversation(
     if conversation.messages[-1]["role"] != "assistant":
         raise DataError("there is no answer", place=row.place, field=field_name, problem="no_answer")
     return conversation
-
-
-def _with_one_system_turn(asked: list[Any]) -> list[Any]:
-    """The turns with the system turns at their beginning joined, with a blank line between them."""
-    begin = list(itertools.takewhile(lambda turn: turn.get("role") in ("system", "developer"), asked))
-    texts = [turn.get("content") for turn in begin]
-    if len(begin) < 2 or not all(isinstance(text, str) for text in texts):
-        return asked
-    return [{"role": begin[0]["role"], "content": "\n\n".join(texts)}, *asked[len(begin) :]]
 
 
 def _without_nulls(tool: Any) -> Any:
