@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 from ftkit.backends.answer import Answerer
 from ftkit.data import Dataset
 from ftkit.files import write_atomically
-from ftkit.recipe import Recipe
+from ftkit.recipe import Recipe, parse_recipe
 from ftkit.results.plan import Estimate
 from ftkit.store import RunRecord, Store
 from ftkit.task import Task
@@ -44,6 +44,21 @@ class TrainingJob:
             "validation": None if self.validation is None else self.validation.to_spec(folder / "validation"),
         }
         write_atomically(folder / "job.json", json.dumps(spec, ensure_ascii=False))
+
+    @classmethod
+    def saved(cls, record: RunRecord, folder: Path) -> TrainingJob:
+        """Open what :meth:`save` wrote.
+
+        Args:
+            record: the run.
+            folder: its folder.
+
+        Returns:
+            The job.
+        """
+        spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        validation = None if spec["validation"] is None else Dataset.from_spec(spec["validation"])
+        return cls(record.id, parse_recipe(record.recipe), Dataset.from_spec(spec["data"]), validation)
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding, RuleFindings
 from ftkit.linting.fixing.row_fix import is_fixable
-from ftkit.linting.parallel_scan import Workers, scan_all
+from ftkit.linting.parallel_scan import Workers, check_workers, scan_all
 from ftkit.linting.registry import select_rules
 from ftkit.linting.report_builder import build_report, locate_findings
 from ftkit.linting.row_features import RowFeatures
@@ -91,12 +91,14 @@ def lint(
         The findings, their counts by rule, and the signal density.
 
     Raises:
-        ConfigError: a code matches no rule, a backend is not a ``"name:model"``, or ``rule_seconds`` is not positive.
+        ConfigError: a code matches no rule, a backend is not a ``"name:model"``, or ``rule_seconds`` or ``workers`` is
+            not positive.
         DataError: a file has changed since it was loaded.
     """
     check_dataset(train, "train")
     if test is not None:
         check_dataset(test, "test")
+    check_workers(workers)
     if rule_seconds is not None and not rule_seconds > 0:
         named = Argument("rule_seconds", text="rule_seconds")
         raise ConfigError(ErrorText(named, f" must be positive, not {rule_seconds}"))

@@ -12,18 +12,41 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import IO, Any, Literal, cast
 
-from ftkit.errors import FtkitError
+from ftkit.error_text import Argument, ErrorText
+from ftkit.errors import ConfigError, FtkitError
 from ftkit.linting.context import LintContext
 from ftkit.linting.row_view import RowRange
 from ftkit.linting.rule import Rule
 from ftkit.linting.scan import ScanOptions, ScanResult, scan
 
-__all__ = ["Workers", "scan_all"]
+__all__ = ["Workers", "check_workers", "scan_all"]
 
 Workers = int | Literal["auto"]
 
 _MIN_ROWS = 20_000
 """Rows per process from which starting it saves time."""
+
+
+def check_workers(workers: object) -> None:
+    """Refuse what is no number of processes of this machine.
+
+    Args:
+        workers: what a user wrote.
+
+    Raises:
+        ConfigError: it is no number above 0 and not ``"auto"``.
+    """
+    named = Argument("workers", text="workers")
+    if workers == "auto" or (isinstance(workers, int) and not isinstance(workers, bool) and workers > 0):
+        return
+    if isinstance(workers, int | float | str):
+        raise ConfigError(ErrorText(named, f' is a number of processes of this machine, or "auto", not {workers!r}'))
+    # Rules and what they find travel as pickles, which run code: through a pipe of our own, and not through a storage.
+    raise ConfigError(
+        ErrorText(
+            named, f" are processes of this machine, not {type(workers).__name__}: rows are not linted on a cluster"
+        )
+    )
 
 
 def scan_all(

@@ -288,3 +288,12 @@ def test_gradients_of_rows_that_contradict_each_other_oppose(chats, tiny_model):
     report = ft.lint(chats(*rows), backends=f"local:{tiny_model}", select=["G001"], gradients=3)
     assert not report.skipped
     assert ft.lint(chats(*rows), select=["G001"], gradients=3).skipped
+
+
+def test_workers_are_processes_of_this_machine() -> None:
+    data = ft.Dataset.from_rows([{"q": "1", "a": "2"}], ft.Task("Add one.", input="{q}"), target="a")
+    for workers in (0, -1, True, 1.5, "many"):
+        with pytest.raises(ft.ConfigError, match="workers is a number of processes of this machine"):
+            ft.lint(data, workers=workers)  # type: ignore[arg-type]
+    with pytest.raises(ft.ConfigError, match="not Ray: rows are not linted on a cluster"):
+        ft.lint(data, workers=ft.Ray("m"))  # type: ignore[arg-type]

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+STORE_KEY = "AKIA-not-to-be-seen"
+"""Key of the object store; the nodes have it in their environment."""
 
-def _free_ports(count: int) -> list[int]:
+
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -25,7 +28,7 @@ def _free_ports(count: int) -> list[int]:
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the jobs API of a head that counts five CPUs."""
     pytest.importorskip("ray.job_submission", reason='needs pip install "ftkit[ray]"')
-    port, dashboard, client = _free_ports(3)
+    port, dashboard, client = free_ports(3)
     bin_ = Path(sys.executable).parent
     environment = {
         **os.environ,
@@ -34,6 +37,9 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "RAY_DISABLE_IMPORT_WARNING": "1",
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
         "HF_HUB_OFFLINE": "1",
+        "AWS_ACCESS_KEY_ID": STORE_KEY,
+        "AWS_SECRET_ACCESS_KEY": STORE_KEY,
+        "AWS_EC2_METADATA_DISABLED": "true",
         "OMP_NUM_THREADS": "1",
     }
     environment.pop("PYTHONPATH", None)

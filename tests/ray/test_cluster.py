@@ -10,7 +10,9 @@ import pytest
 import ftkit as ft
 from ftkit.backends import backend_of
 from ftkit.backends.ray.cluster import missing_resources
+from ftkit.backends.ray.jobs_api import RunHandle
 from ftkit.backends.ray.run_folder import RunFolder
+from ftkit.store import RunRecord, Store
 
 
 @pytest.mark.parametrize(
@@ -45,7 +47,7 @@ def test_no_password_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
     with pytest.raises(ft.ConfigError, match="RAY_JOB_HEADERS"):
         ft.Ray("m").cluster.url()
-    with pytest.raises(ft.RefusedError) as stored:
+    with pytest.raises(ft.ConfigError) as stored:
         ft.Ray("m", storage="s3://key:hunter2@bucket")
     assert "hunter2" not in str(stored.value)
 
@@ -60,7 +62,7 @@ def test_what_is_no_cluster_is_refused(text: str) -> None:
 
 
 def test_what_is_not_built_is_refused_by_name() -> None:
-    for changes in ({"storage": "s3://bucket"}, {"gpus_per_worker": 2}):
+    for changes in ({"gpus_per_worker": 2},):
         with pytest.raises(ft.RefusedError) as refused:
             ft.Ray("Qwen/Qwen3-8B", **changes)  # type: ignore[arg-type]
         assert (refused.value.backend, refused.value.fields) == ("ray", tuple(changes))
@@ -101,3 +103,24 @@ def test_events_are_read_on_from_a_byte_and_a_cut_one_waits(tmp_path: Path) -> N
 def test_missing_nodes_are_said() -> None:
     assert missing_resources(4, {"CPU": 1.0, "GPU": 1.0}, {"CPU": 8.0}) == "4 GPU and the cluster has 0"
     assert missing_resources(4, {"CPU": 1.0}, {"CPU": 4.0}) is None
+
+
+def test_a_log_that_cannot_be_fetched_is_said_once() -> None:
+    store, backend = Store(), ft.Ray("m", address="http://127.0.0.1:9")
+    handle = RunHandle(url="http://127.0.0.1:9", storage="/shared", key="k")
+    record = RunRecord(
+        id="r",
+        backend="ray",
+        model="m",
+        created_at=1.0,
+        recipe={},
+        task={},
+        rows=1,
+        data_fingerprint="sha256:0",
+        handle=handle.model_dump(),
+    )
+    store.create(record)
+    for _ in range(2):  # two processes see that the run has ended
+        backend._copy_log(record, store)
+    (warning,) = [event for event in store.events("r") if event.kind == "warning"]
+    assert "the log of the job is not in log.txt: " in warning.data["message"]

@@ -71,7 +71,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica
         threading.Thread(target=serve, args=(folder, actors, _LostError, lambda value: value), daemon=True).start()
 
     monkeypatch.setattr(replicas, "submit_job", submit)
-    monkeypatch.setattr(replicas, "job_variables", lambda storage: {})
+    monkeypatch.setattr(replicas, "job_environment", lambda storage: {})
     monkeypatch.setattr(replicas, "stop_job", lambda name, handle: None)
     made = Replicas(Cluster(address="http://head:8265", replicas=3, storage=str(tmp_path)))
     yield made
@@ -99,7 +99,7 @@ def test_each_request_is_answered_once_though_a_replica_is_lost(service: Replica
 def test_a_job_that_has_ended_is_an_error_not_a_long_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replicas, "_STATUS_S", 0.0)
     monkeypatch.setattr(replicas, "submit_job", lambda *args: None)
-    monkeypatch.setattr(replicas, "job_variables", lambda storage: {})
+    monkeypatch.setattr(replicas, "job_environment", lambda storage: {})
     monkeypatch.setattr(replicas, "stop_job", lambda *args: None)
     monkeypatch.setattr(replicas, "job_status", lambda *args: JobStatus("ended", "the job ended with status FAILED: x"))
     made = Replicas(Cluster(address="http://head:8265", replicas=1, storage=str(tmp_path)))

@@ -8,7 +8,6 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,8 @@ from ftkit.backends.local.worker_process import (
     process_of,
     start_worker,
 )
-from ftkit.backends.protocol import Backend, TrainingJob
+from ftkit.backends.own_model_backend import OwnModelBackend
+from ftkit.backends.protocol import TrainingJob
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, ModelError, RefusedError, RunError, StorageError
 from ftkit.extras import check_installed
@@ -39,7 +39,7 @@ from ftkit.recipe import Recipe, plugin_modules
 from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunState, Store
 from ftkit.store.run_lock import RunLock
-from ftkit.task import Message, Task
+from ftkit.task import Task
 from ftkit.training.recipe_check import check_recipe
 from ftkit.training.rehearsal_rows import open_rehearsal
 from ftkit.training.strategies import check_sharding, check_strategy
@@ -57,7 +57,7 @@ _RESUME_TIMEOUT_S = 60.0
 _REQUIRED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "psutil")
 
 
-class LocalBackend(Backend):
+class LocalBackend(OwnModelBackend):
     """Trains and answers on this machine, on its first CUDA device or its CPU.
 
     Args:
@@ -268,6 +268,7 @@ class LocalBackend(Backend):
                 self._answerer = engine_of(self._engine).answerer(where)
             return self._answerer
 
+    @override
     def weights(self) -> LocalAnswerer:
         """Return the model in this process, for what answers alone do not tell.
 
@@ -289,36 +290,7 @@ class LocalBackend(Backend):
             )
         return found
 
-    def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
-        """Score conversations with a reward model that was trained on this machine.
-
-        Args:
-            conversations: each ends with an assistant turn.
-
-        Returns:
-            One score per conversation.
-
-        Raises:
-            ModelError: this is not a reward model.
-            DataError: a conversation cannot be scored.
-        """
-        return self.weights().scores(conversations)
-
-    def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
-        """Embed texts: the mean of the model's last hidden states over the tokens of each.
-
-        Args:
-            texts: the texts.
-
-        Returns:
-            One vector per text.
-
-        Raises:
-            ModelError: the model cannot be loaded.
-            DataError: a text is longer than it takes.
-        """
-        return self.weights().embeddings(texts)
-
+    @override
     def close(self) -> None:
         """Unload the model, at once or, if somebody is asking it, afterwards. It is loaded again when it is asked."""
         if self._answerer is not None:

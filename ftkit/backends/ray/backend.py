@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import secrets
-import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -18,8 +14,9 @@ from filelock import FileLock
 from typing_extensions import override
 
 from ftkit.backends.local import LocalBackend
-from ftkit.backends.protocol import Backend, TrainingJob
-from ftkit.backends.ray.cluster import Cluster
+from ftkit.backends.own_model_backend import OwnModelBackend
+from ftkit.backends.protocol import TrainingJob
+from ftkit.backends.ray.cluster import STORAGE_VARIABLE, Cluster
 from ftkit.backends.ray.jobs_api import (
     JobStatus,
     RunHandle,
@@ -30,20 +27,22 @@ from ftkit.backends.ray.jobs_api import (
     stop_job,
     submit_job,
 )
+from ftkit.backends.ray.object_store import is_address
 from ftkit.backends.ray.replicas import replicas_of
-from ftkit.backends.ray.run_folder import RunFolder
-from ftkit.backends.ray.shared_files import job_command, job_variables, keep_file
+from ftkit.backends.ray.run_files import RunFiles
+from ftkit.backends.ray.run_folder import run_files
+from ftkit.backends.ray.shared_files import job_command, job_environment
 from ftkit.backends.remote.answerer import RemoteAnswerer
 from ftkit.backends.remote.job_description import describe_job
 from ftkit.data import Dataset
-from ftkit.errors import ConfigError, RefusedError, RunError
+from ftkit.errors import ConfigError, HostError, RefusedError, RunError
 from ftkit.extras import require
-from ftkit.files import create_folder, folder_aside, replace_folder
-from ftkit.recipe import Recipe, parse_recipe
+from ftkit.files import home
+from ftkit.recipe import Recipe
 from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, RunTransaction, Store
 from ftkit.store.run_lock import STARTING, is_locked
-from ftkit.task import Message, Task
+from ftkit.task import Task
 from ftkit.training.sample_log import SAMPLES
 from ftkit.training.strategies import check_sharding
 
@@ -57,7 +56,7 @@ _CANCEL_S = 60.0
 """How long a cancelled job may take to finish its step before Ray stops it."""
 
 
-class Ray(Backend):
+class Ray(OwnModelBackend):
     """Trains on a Ray cluster with several workers; answers there with ``replicas``, else on this machine.
 
     A run is submitted through Ray's jobs API under its id, so it is started once, and any process finds it again. Each
@@ -73,7 +72,8 @@ class Ray(Backend):
         cpus_per_worker: CPUs that Ray gives each worker.
         replicas: how many copies of the model answer on the cluster, each with the GPUs and CPUs of a worker. 0: the
             model answers on this machine.
-        storage: a folder that this machine and all nodes see under the same path; ``FTKIT_RAY_STORAGE`` by default.
+        storage: a folder that this machine and all nodes see under the same path, or an object store that all reach,
+            such as ``"s3://bucket/prefix"``; ``FTKIT_RAY_STORAGE`` by default.
         strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part (``ft.Full()``).
     """
 
@@ -114,9 +114,7 @@ class Ray(Backend):
         require("ray.job_submission", extra="ray", needed_for="training on a Ray cluster")
         if not Path(self._there).is_absolute() and Path(self._there).is_dir():
             raise ConfigError(f"ray: {self._there!r} is a folder here; write the absolute path that the nodes see, too")
-        storage = Path(str(self.cluster.with_storage().storage))
-        if not storage.is_dir():
-            raise RunError(f"ray: the storage {storage} is not there; mount it on this machine under the same path")
+        run_files(str(self.cluster.with_storage().storage), "").check()
         check_sharding(self.cluster.strategy, recipe, self.name)
         LocalBackend(self._source_name()).check(recipe, data, validation, has_cuda=self.cluster.gpus_per_worker > 0)
         with jobs_api(self.cluster.url()) as api:
@@ -150,14 +148,13 @@ class Ray(Backend):
     def _send(self, job: TrainingJob, handle: RunHandle, store: Store) -> None:
         """Write the job to the storage and submit it; doing it twice starts one job."""
         record = store.get(job.run_id)
-        folder = RunFolder(handle.storage, job.run_id)
-        create_folder(folder.path)
-        with FileLock(folder.path / "submit.lock"):
+        folder = run_files(handle.storage, job.run_id)
+        with folder.locked(store.run_folder(job.run_id)):
             described = describe_job(
                 job.recipe,
                 job.data,
                 job.validation,
-                lambda file, digest: keep_file(file, folder.received / digest),
+                folder.keep,
                 backend=self.name,
                 machine="the cluster",
             )
@@ -169,13 +166,15 @@ class Ray(Backend):
                 "rows": record.rows,
             }
             shared = {"model": self._source_name(), "record": made, "day": date.today().isoformat()}
+            if is_address(handle.storage) and shared["model"] != self._there:  # the nodes fetch it, too
+                shared["made_by"] = self._there
             folder.write_job({**described, **shared, "cluster": asdict(self.cluster)})
             self._start(record.id, handle, folder)
 
-    def _start(self, run_id: str, handle: RunHandle, folder: RunFolder) -> None:
+    def _start(self, run_id: str, handle: RunHandle, folder: RunFiles) -> None:
         folder.begin()
         command = job_command("job", handle.storage, run_id)
-        submit_job(run_id, handle, command, job_variables(handle.storage))
+        submit_job(run_id, handle, command, job_environment(handle.storage))
 
     @override
     def refresh(self, record: RunRecord, store: Store) -> None:
@@ -188,7 +187,7 @@ class Ray(Backend):
             self._end(record, store, {"state": "failed", "error": "it was cut off before anything was submitted"})
             return
         handle = RunHandle.model_validate(record.handle)
-        folder = RunFolder(handle.storage, record.id)
+        folder = run_files(handle.storage, record.id)
         ended = folder.ended()  # before the events, so that those of its end are among them
         status = None if ended is not None else job_status(record.id, handle)
         if status is not None and status.state == "ended":  # it may have said so in this moment
@@ -196,11 +195,11 @@ class Ray(Backend):
             ended = folder.ended() or {"state": "failed", "error": f"{status.message}. {again}", "died": True}
         while self._copy(record, store, folder):
             pass
-        _copy_tail(folder.path / SAMPLES, store.run_folder(record.id) / SAMPLES)
+        folder.copy_samples(store.run_folder(record.id) / SAMPLES, whole=ended is not None)
         if ended is None and status is not None:
             self._note_status(record, store, status)
         if ended is not None:
-            self._copy_files(record, store, folder)
+            self._copy_log(record, store)
             self._end(record, store, ended)
 
     def _note_status(self, record: RunRecord, store: Store, status: JobStatus) -> None:
@@ -215,7 +214,7 @@ class Ray(Backend):
             if status.state == "running" and run.record.state == "queued":
                 run.update(state="running")
 
-    def _copy(self, record: RunRecord, store: Store, folder: RunFolder) -> bool:
+    def _copy(self, record: RunRecord, store: Store, folder: RunFiles) -> bool:
         """Copy a page of events; return whether there were any."""
         with store.transaction(record.id) as run:
             handle = RunHandle.model_validate(run.record.handle)
@@ -226,15 +225,17 @@ class Ray(Backend):
                 run.update(handle=handle.model_copy(update={"read": read}).model_dump())
         return read > handle.read
 
-    def _copy_files(self, record: RunRecord, store: Store, folder: RunFolder) -> None:
-        """Copy the log of the job, and the samples as they are in the end, for commands that read them here."""
-        here = store.run_folder(record.id)
-        with contextlib.suppress(OSError):
-            shutil.copyfile(folder.path / SAMPLES, here / SAMPLES)
+    def _copy_log(self, record: RunRecord, store: Store) -> None:
+        """Copy the log of the job, for commands that read it here; say why, if it cannot be fetched."""
         handle = RunHandle.model_validate(record.handle)
-        log = job_log(record.id, handle)
-        if log is not None:
-            (here / "log.txt").write_text(log, encoding="utf-8")
+        try:
+            log = job_log(record.id, handle)
+        except HostError as error:
+            with store.transaction(record.id) as run:
+                message = f"the log of the job is not in log.txt: {error}"
+                run.append("warning", {"message": message}, source_id=f"{handle.key}-log-{handle.attempt}")
+            return
+        (store.run_folder(record.id) / "log.txt").write_text(log, encoding="utf-8")
 
     def _end(self, record: RunRecord, store: Store, ended: dict[str, Any]) -> None:
         with store.transaction(record.id) as run:
@@ -253,14 +254,14 @@ class Ray(Backend):
             stop_job(record.id, handle)
             handle = handle.model_copy(update={"attempt": handle.attempt + 1})
             again: dict[str, Any] = {"state": "queued", "error": None, "finished_at": None}
-            shared = RunFolder(handle.storage, record.id)
+            shared = run_files(handle.storage, record.id)
             shared.begin()  # what the last job wrote is not taken for the end of the next one
             store.update(record.id, reason="resumed", handle=handle.model_dump(), **again)
             try:
-                if (shared.path / "described.json").is_file():
+                if shared.has_job():
                     self._start(record.id, handle, shared)
                 else:
-                    self._send(_saved_job(record, folder), handle, store)
+                    self._send(TrainingJob.saved(record, folder), handle, store)
             except Exception as error:
                 self._end(store.get(record.id), store, {"state": "failed", "error": f"could not be submitted: {error}"})
                 raise
@@ -269,7 +270,7 @@ class Ray(Backend):
     def cancel(self, record: RunRecord, store: Store) -> None:
         if "key" in record.handle:
             handle = RunHandle.model_validate(record.handle)
-            folder = RunFolder(handle.storage, record.id)
+            folder = run_files(handle.storage, record.id)
             folder.ask_to_stop()
             deadline = time.monotonic() + _CANCEL_S
             while time.monotonic() < deadline and folder.has_begun() and folder.ended() is None:
@@ -293,13 +294,12 @@ class Ray(Backend):
         if "key" in record.handle:
             handle = RunHandle.model_validate(record.handle)
             delete_job(record.id, handle)
-            for folder in (RunFolder(handle.storage, record.id).path, Path(handle.storage) / "ray" / record.id):
-                shutil.rmtree(folder, ignore_errors=True)
+            run_files(handle.storage, record.id).delete()
 
     @override
     def tuned_model(self, record: RunRecord, store: Store) -> str:
         handle = RunHandle.model_validate(record.handle)
-        if not RunFolder(handle.storage, record.id).model.is_dir():
+        if not run_files(handle.storage, record.id).has_model():
             raise RunError(f"the model of run {record.id} is gone from {handle.storage}")
         return f"{replace(self.cluster, storage=handle.storage)}#{record.id}"
 
@@ -315,12 +315,11 @@ class Ray(Backend):
         """
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"{folder} is not an empty folder; name a new one for the weights")
-        source = RunFolder(RunHandle.model_validate(record.handle).storage, record.id).model
-        if not source.is_dir():
-            raise RunError(f"the model of run {record.id} is gone from {source}")
-        with folder_aside(folder.absolute()) as aside:
-            shutil.copytree(source, aside, dirs_exist_ok=True)
-            replace_folder(aside, folder.absolute())
+        storage = RunHandle.model_validate(record.handle).storage
+        made = run_files(storage, record.id)
+        if not made.has_model():
+            raise RunError(f"the model of run {record.id} is gone from {storage}")
+        made.fetch_model(folder.absolute())
 
     @override
     def answerer(self) -> LocalAnswerer | RemoteAnswerer:
@@ -328,51 +327,17 @@ class Ray(Backend):
             return RemoteAnswerer(replicas_of(self.cluster.with_storage()), self._source_name())
         return LocalBackend(self._source_name()).weights()
 
-    def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
-        """Score conversations with a reward model.
-
-        Args:
-            conversations: each ends with an assistant turn.
-
-        Returns:
-            One score per conversation.
-        """
-        return self.answerer().scores(conversations)
-
-    def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
-        """Embed texts with the model.
-
-        Args:
-            texts: the texts.
-
-        Returns:
-            One vector per text.
-        """
-        return self.answerer().embeddings(texts)
-
-    def close(self) -> None:
-        """Unload the model, or end its replicas. They start again when they are asked."""
-        self.answerer().close()
-
     @override
     def known_task(self) -> Task | None:
         return LocalBackend(self._source_name()).known_task()
 
     def _source_name(self) -> str:
-        """The model as a name of the local backend: for a run's id its folder on the storage."""
-        storage = self.cluster.storage or os.environ.get("FTKIT_RAY_STORAGE")
-        if storage and "/" not in self._there and (made := RunFolder(storage, self._there).model).is_dir():
-            return str(made)
-        return self._there
-
-
-def _copy_tail(source: Path, here: Path) -> None:
-    """Copy what a growing file has more than its copy."""
-    with contextlib.suppress(OSError), source.open("rb") as content, here.open("ab") as copied:
-        if content.seek(0, os.SEEK_END) < copied.tell():
-            copied.truncate(0)  # a resumed run has written it anew
-        content.seek(copied.tell())
-        shutil.copyfileobj(content, copied)
+        """The model as a name of the local backend: for a run's id its folder, fetched from an object store."""
+        storage = self.cluster.storage or os.environ.get(STORAGE_VARIABLE)
+        if not storage or "/" in self._there:
+            return self._there
+        made = run_files(storage, self._there).local_model(home() / "ray" / "models")
+        return self._there if made is None else str(made)
 
 
 def _finish(run: RunTransaction, ended: dict[str, Any]) -> None:
@@ -389,9 +354,3 @@ def _finish(run: RunTransaction, ended: dict[str, Any]) -> None:
     )
     if error is not None:
         run.append("error", {"message": error})
-
-
-def _saved_job(record: RunRecord, folder: Path) -> TrainingJob:
-    spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    validation = None if spec["validation"] is None else Dataset.from_spec(spec["validation"])
-    return TrainingJob(record.id, parse_recipe(record.recipe), Dataset.from_spec(spec["data"]), validation)

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from ftkit.arguments import check_kind
+from ftkit.backends.ray.object_store import check_address, is_address
 from ftkit.errors import ConfigError, RefusedError
 from ftkit.training.strategies import check_strategy
 
@@ -52,7 +53,8 @@ class Cluster:
         cpus_per_worker: CPUs that Ray gives each worker.
         replicas: how many copies of a model answer on the cluster, each with the GPUs and CPUs of a worker; 0: the
             model answers on this machine.
-        storage: a folder that this machine and all nodes of the cluster see under the same path.
+        storage: a folder that this machine and all nodes of the cluster see under the same path, or the address of an
+            object store that all reach.
         strategy: how the workers hold the model, see :data:`~ftkit.training.strategies.STRATEGIES`.
     """
 
@@ -84,14 +86,16 @@ class Cluster:
                 fields=("gpus_per_worker",),
             )
         check_strategy(self.strategy, "ray")
-        if self.storage is not None and "://" in self.storage:
-            raise RefusedError(
-                f"ray: storage={self.storage.partition('://')[0]}://…: object stores are not supported; name a "
-                "folder that this machine and all nodes mount under the same path",
-                backend="ray",
-                fields=("storage",),
-            )
-        if self.storage is not None and not Path(self.storage).is_absolute():
+        if self.storage is not None and is_address(self.storage):
+            check_address(self.storage)
+            if self.replicas:
+                raise RefusedError(
+                    "ray: replicas answer through a shared folder, and this storage is an object store; name a folder, "
+                    "or let the model answer on this machine (replicas=0)",
+                    backend="ray",
+                    fields=("replicas", "storage"),
+                )
+        elif self.storage is not None and not Path(self.storage).is_absolute():
             raise ConfigError(f"ray: storage={self.storage!r}: write an absolute path")
 
     @classmethod
@@ -139,7 +143,7 @@ class Cluster:
                 "ray: name a folder that this machine and all nodes of the cluster see under the same path: "
                 f"ft.Ray(…, storage=…), or set {STORAGE_VARIABLE}"
             )
-        return replace(self, storage=storage)
+        return replace(self, storage=storage)  # which checks it
 
     def __str__(self) -> str:
         """The cluster as it stands before the ``#`` of a backend's name."""

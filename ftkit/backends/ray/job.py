@@ -11,7 +11,7 @@ import traceback
 
 from ftkit.backends.ray.cluster import Cluster, missing_resources
 from ftkit.backends.ray.driver import connect
-from ftkit.backends.ray.run_folder import RunFolder
+from ftkit.backends.ray.run_folder import run_files
 from ftkit.backends.ray.worker import train_worker
 from ftkit.extras import require
 
@@ -25,7 +25,7 @@ def main(storage: str, run_id: str) -> int:
     """Run the workers of a run.
 
     Args:
-        storage: the shared folder.
+        storage: the shared folder, or the address of an object store.
         run_id: id of the run.
 
     Returns:
@@ -33,7 +33,7 @@ def main(storage: str, run_id: str) -> int:
     """
     ray_train = require("ray.train", extra="ray", needed_for="training on a Ray cluster")
     ray_torch = require("ray.train.torch", extra="ray", needed_for="training on a Ray cluster")
-    folder = RunFolder(storage, run_id)
+    folder = run_files(storage, run_id)
     wanted = Cluster(**folder.job()["cluster"])
     gpu, each = bool(wanted.gpus_per_worker), wanted.resources()
     missing = missing_resources(wanted.workers, each, connect().cluster_resources())
@@ -51,7 +51,7 @@ def main(storage: str, run_id: str) -> int:
         ),
         run_config=ray_train.RunConfig(
             name=run_id,
-            storage_path=f"{storage}/ray",
+            **folder.ray_storage(),
             failure_config=ray_train.FailureConfig(max_failures=_MAX_FAILURES),
         ),
     )

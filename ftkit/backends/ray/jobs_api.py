@@ -74,9 +74,9 @@ class _NoSuchJobError(Exception):
 def _bounded_client(base: Any, url: str) -> Any:
     """Ray's client with a time limit, and with the errors told apart that Ray raises as one."""
 
-    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
-        response = base._do_request(self, *args, **{"timeout": _CALL_S, **kwargs})
-        if response.status_code == 404:
+    def request(self: Any, method: str, endpoint: str, *args: Any, **kwargs: Any) -> Any:
+        response = base._do_request(self, method, endpoint, *args, **{"timeout": _CALL_S, **kwargs})
+        if response.status_code == 404 and not endpoint.startswith("/api/packages/"):  # code that is not there yet
             raise _NoSuchJobError
         if response.status_code in (502, 503, 504):  # a proxy before a head that restarts
             raise ConnectionError(f"status {response.status_code}")
@@ -128,38 +128,38 @@ def jobs_api(url: str) -> Iterator[Any]:
         raise HostError(message, passing=True, unsure=True) from None
 
 
-def submit_job(run_id: str, handle: RunHandle, entrypoint: str, variables: Mapping[str, str]) -> None:
+def submit_job(run_id: str, handle: RunHandle, entrypoint: str, environment: Mapping[str, Any]) -> None:
     """Submit a run's job. One that was submitted before, and whose answer was lost, is not submitted again.
 
     Args:
         run_id: id of the run.
         handle: its handle.
         entrypoint: the shell command.
-        variables: environment variables of the job and its workers.
+        environment: Ray's ``runtime_env`` of the job and its workers.
 
     Raises:
         HostError: the cluster cannot be reached.
     """
     for pause in _PAUSES_S:
         try:
-            _submit(run_id, handle, entrypoint, variables)
+            _submit(run_id, handle, entrypoint, environment)
         except HostError as error:
             if not error.passing:
                 raise
             time.sleep(pause)
         else:
             return
-    _submit(run_id, handle, entrypoint, variables)
+    _submit(run_id, handle, entrypoint, environment)
 
 
-def _submit(run_id: str, handle: RunHandle, entrypoint: str, variables: Mapping[str, str]) -> None:
+def _submit(run_id: str, handle: RunHandle, entrypoint: str, environment: Mapping[str, Any]) -> None:
     submission = handle.submission_id(run_id)
     with jobs_api(handle.url) as api:
         try:
             api.submit_job(
                 entrypoint=entrypoint,
                 submission_id=submission,
-                runtime_env={"env_vars": dict(variables)},
+                runtime_env=dict(environment),
                 metadata={"ftkit_key": handle.key, "ftkit_run": run_id},
             )
         except (RuntimeError, _NoSuchJobError) as error:
@@ -222,7 +222,7 @@ def delete_job(run_id: str, handle: RunHandle) -> None:
                 api.delete_job(handle.model_copy(update={"attempt": attempt}).submission_id(run_id))
 
 
-def job_log(run_id: str, handle: RunHandle) -> str | None:
+def job_log(run_id: str, handle: RunHandle) -> str:
     """Read the last of what a job that has ended has printed.
 
     Args:
@@ -230,7 +230,10 @@ def job_log(run_id: str, handle: RunHandle) -> str | None:
         handle: its handle.
 
     Returns:
-        The text; None if the cluster cannot be asked or does not know the job.
+        The text.
+
+    Raises:
+        HostError: the cluster cannot be asked, or does not know the job.
     """
 
     async def read(api: Any) -> str:
@@ -245,8 +248,12 @@ def job_log(run_id: str, handle: RunHandle) -> str | None:
         with jobs_api(handle.url) as api, ThreadPoolExecutor(1) as thread:
             # In a thread of its own, because this one may run an event loop already, as in a notebook.
             return thread.submit(asyncio.run, read(api)).result()
-    except Exception:  # of Ray or aiohttp: the log is not worth failing for
-        return None
+    except HostError:
+        raise
+    except _NoSuchJobError:
+        raise HostError("the cluster does not know the job") from None
+    except Exception as error:  # of Ray or aiohttp: the log is not worth failing for
+        raise HostError(f"the cluster does not show it: {_one_line(error)}") from None
 
 
 def _one_line(said: object) -> str:

@@ -24,7 +24,7 @@ from typing import Any
 from ftkit.backends.ray.cluster import Cluster
 from ftkit.backends.ray.jobs_api import RunHandle, job_status, stop_job, submit_job
 from ftkit.backends.ray.json_lines import JsonLines
-from ftkit.backends.ray.shared_files import job_command, job_variables
+from ftkit.backends.ray.shared_files import job_command, job_environment
 from ftkit.backends.remote.messages import error_from_wire
 from ftkit.errors import FtkitError, HostError
 from ftkit.files import create_folder
@@ -156,7 +156,7 @@ class _Session:
             str(cluster.cpus_per_worker),
             str(cluster.gpus_per_worker),
         )
-        submit_job(self._name, self._handle, command, job_variables(self._handle.storage))
+        submit_job(self._name, self._handle, command, job_environment(self._handle.storage))
         _LOG.info("%s: job %s starts %d replicas", self._place, self._name, cluster.replicas)
         threading.Thread(target=self._read, name=self._name, daemon=True).start()
 

@@ -10,12 +10,14 @@ import shlex
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
+from ftkit.backends.ray.object_store import is_address
 from ftkit.backends.remote.source_code import this_code
 from ftkit.errors import RunError
-from ftkit.files import create_folder, folder_aside, replace_folder
+from ftkit.files import create_folder, folder_aside, home, replace_folder
 
-__all__ = ["job_command", "job_variables", "keep_file"]
+__all__ = ["job_command", "job_environment", "keep_file"]
 
 
 def keep_file(file: Path, kept: Path) -> None:
@@ -55,22 +57,26 @@ def job_command(module: str, *arguments: str) -> str:
     return shlex.join(["python", "-P", "-m", f"ftkit.backends.ray.{module}", *arguments])
 
 
-def job_variables(storage: str) -> dict[str, str]:
-    """Put this ftkit's code on the storage, and return the environment variables with which jobs run it.
+def job_environment(storage: str) -> dict[str, Any]:
+    """Send this ftkit's code, and return the environment in which jobs run it.
 
     Args:
-        storage: the shared folder.
+        storage: the shared folder, on which the code is put; or the address of an object store, beside which Ray itself
+            sends the code to the nodes.
 
     Returns:
-        The variables.
+        Ray's ``runtime_env``.
     """
-    return {"PYTHONPATH": _unpack_code(storage), "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+    variables = {"PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if is_address(storage):
+        return {"env_vars": variables, "working_dir": _unpack_code(home() / "ray")}
+    return {"env_vars": {"PYTHONPATH": _unpack_code(Path(storage)), **variables}}
 
 
-def _unpack_code(storage: str) -> str:
-    """Put this ftkit's code on the storage, and return its folder."""
+def _unpack_code(place: Path) -> str:
+    """Put this ftkit's code into a folder, and return its own folder there."""
     code = this_code()
-    target = Path(storage) / "code" / code.digest
+    target = place / "code" / code.digest
     if not target.is_dir():
         with folder_aside(target) as aside, tarfile.open(fileobj=io.BytesIO(code.archive)) as archive:
             archive.extractall(aside, filter="data")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any
 from filelock import FileLock
 from typing_extensions import override
 
-from ftkit.backends.protocol import Backend, TrainingJob
+from ftkit.backends.own_model_backend import OwnModelBackend
+from ftkit.backends.protocol import TrainingJob
 from ftkit.backends.remote.answerer import RemoteAnswerer
 from ftkit.backends.remote.job_description import describe_job
 from ftkit.backends.ssh.environment import setup_commands
@@ -25,11 +24,11 @@ from ftkit.backends.ssh.session import PATIENCE_S, session_with
 from ftkit.backends.ssh.transfer import fetch_folder, send_file
 from ftkit.data import Dataset
 from ftkit.errors import HostError, RunError, RunNotFoundError
-from ftkit.recipe import Recipe, parse_recipe
+from ftkit.recipe import Recipe
 from ftkit.results.plan import Estimate
 from ftkit.store import OPEN_STATES, RunRecord, Store
 from ftkit.store.run_lock import STARTING, is_locked
-from ftkit.task import Message, Task
+from ftkit.task import Task
 from ftkit.training.strategies import check_sharding
 
 __all__ = ["SSH"]
@@ -38,7 +37,7 @@ _MIN_INTERVAL_S = 0.2
 _MAX_INTERVAL_S = 60.0
 
 
-class SSH(Backend):
+class SSH(OwnModelBackend):
     """Trains and answers on a machine that OpenSSH's client reaches, with the local backend of this very ftkit there.
 
     Training goes on when the connection is cut and when this process ends. Any process finds the run again by its id,
@@ -224,7 +223,7 @@ class SSH(Backend):
             store.update(record.id, expect=("failed", "cancelled"), reason="resumed", **again)
             if not there:
                 try:
-                    self._send(_saved_job(record, folder), store)
+                    self._send(TrainingJob.saved(record, folder), store)
                 except Exception as error:
                     self._fail(record, store, f"could not be sent: {error}")
                     raise
@@ -278,33 +277,6 @@ class SSH(Backend):
     def answerer(self) -> RemoteAnswerer:
         return RemoteAnswerer(self._session, self._there)
 
-    def scores(self, conversations: Sequence[Sequence[Message]]) -> list[float]:
-        """Score conversations with a reward model there.
-
-        Args:
-            conversations: each ends with an assistant turn.
-
-        Returns:
-            One score per conversation.
-        """
-        return self.answerer().scores(conversations)
-
-    def embeddings(self, texts: Sequence[str]) -> list[list[float]]:
-        """Embed texts with the model there.
-
-        Args:
-            texts: the texts.
-
-        Returns:
-            One vector per text.
-        """
-        return self.answerer().embeddings(texts)
-
-    def close(self) -> None:
-        """Unload the model there, at once or, if somebody is asking it, afterwards."""
-        with contextlib.suppress(HostError):  # the program there, and its model, end with the connection
-            self.answerer().close()
-
     @override
     def known_task(self) -> Task | None:
         with contextlib.suppress(RunNotFoundError):
@@ -313,9 +285,3 @@ class SSH(Backend):
                 return Task.model_validate(record.task)
         known = self._session.call("known_task", model=self._there)
         return None if known is None else Task.model_validate(known)
-
-
-def _saved_job(record: RunRecord, folder: Path) -> TrainingJob:
-    spec = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    validation = None if spec["validation"] is None else Dataset.from_spec(spec["validation"])
-    return TrainingJob(record.id, parse_recipe(record.recipe), Dataset.from_spec(spec["data"]), validation)
