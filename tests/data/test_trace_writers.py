@@ -190,6 +190,12 @@ CALLS = {
             tools=[TOOL]),
         [Q, ("assistant", "I look.", CALL[2])],
     ),
+    "a function call": (
+        traced([ASKED, {"role": "assistant", "content": "", "function_call": ITEM},
+                {"role": "function", "name": "get_weather", "content": "20 degrees"}],
+               {"choices": [{"message": {"content": "Again.", "function_call": ITEM}}]}, functions=[TOOL["function"]]),
+        [Q, CALL, ("tool", "20 degrees"), ("assistant", "Again.", CALL[2])],
+    ),
     "a completion": (
         traced("The weather is", {"choices": [{"text": " fine"}]}),
         [("user", "The weather is"), ("assistant", " fine")],

@@ -142,7 +142,7 @@ def traced_conversation(
     asked = one_system_turn(asked)
     parallel = given.get("parallel_tool_calls")
     parallel = {"true": True, "false": False}.get(parallel, parallel) if isinstance(parallel, str) else parallel
-    tools = parsed(given.get("tools"))
+    tools = parsed(given.get("tools")) or parsed(given.get("functions"))
     if isinstance(tools, list):
         tools = [_without_nulls(tool) for tool in tools] or None
     conversation = Conversation(

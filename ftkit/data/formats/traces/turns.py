@@ -254,7 +254,11 @@ def _message(value: dict[str, Any], place: Place, field: str, given_role: str | 
         role = named
     role = given_role if given_role and role in ("message", *_TEXTS) else _ROLES.get(str(role).lower(), role)
     more = fields.get("additional_kwargs")
-    calls = fields.get("tool_calls") or (more.get("tool_calls") if isinstance(more, dict) else None)
+    more = more if isinstance(more, dict) else {}
+    calls = fields.get("tool_calls") or more.get("tool_calls")
+    older = fields.get("function_call") or more.get("function_call")
+    if not calls and isinstance(older, dict):  # of OpenAI's API before it had tools
+        calls = [{"type": "function", "function": older}]
     content = fields["content"] if "content" in fields else fields.get("text")
     if content is None and fields.get("content_parts"):  # of stored completions
         content = fields["content_parts"]
