@@ -175,6 +175,7 @@ def traced(asked: Any, answer: Any, **settings: Any) -> dict[str, dict[str, Any]
     }  # fmt: skip
 
 
+ANSWERED = {"choices": [{"message": {"content": "Sunny."}}]}
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "20 degrees"}
 CALLS = {
     "instructions": (traced([ASKED], response(MESSAGE), instructions="Be brief."), [S, Q, A]),
@@ -188,6 +189,13 @@ CALLS = {
         traced([ASKED], {"choices": [{"message": {"role": "assistant", "content": [
             part("text", text="I look."), part("tool_use", id="c1", name="get_weather", input={"city": "Tokyo"})]}}]},
             tools=[TOOL]),
+        [Q, ("assistant", "I look.", CALL[2])],
+    ),
+    "parts of the answer alone": (
+        {tool: record | {key: [part("text", text="I "), part("text", text="look."),
+                               part("tool_use", id="c1", name="get_weather", input={"city": "Tokyo"})]}
+         for (tool, record), key in zip(traced([ASKED], ANSWERED, tools=[TOOL]).items(),
+                                        ("response", "outputs", "output"), strict=True)},
         [Q, ("assistant", "I look.", CALL[2])],
     ),
     "a function call": (
@@ -214,7 +222,6 @@ def test_what_a_call_was_is_read_from_each_tool(tmp_path: Path, name: str, tool:
     assert bool(row.tools) is (name != "a completion")
 
 
-ANSWERED = {"choices": [{"message": {"content": "Sunny."}}]}
 LOST = {
     "kept by the host": traced([ASKED], response(MESSAGE, previous_response_id="resp_0")),
     "it begins with a call of a tool": traced([{"role": "assistant", "tool_calls": [LC_CALL]},
@@ -222,6 +229,8 @@ LOST = {
                                               ANSWERED),
     "a message without content": traced([{"role": "user", "content": []}], ANSWERED),
     "the turns were joined": traced("system: Be brief.\nuser: Weather?", ANSWERED),
+    "a part of type 'image'": traced(
+        [{"role": "user", "content": [part("image"), part("tool_result", tool_use_id="c1", content="x")]}], ANSWERED),
     "a list of texts": traced([ASKED], {"choices": [{"message": {"content": ["a", "b"]}}]}),
 }  # fmt: skip
 

@@ -135,8 +135,9 @@ def answer_turns(answer: Any, place: Place, field: str) -> list[Any]:
         answer, field = answer["output"], f"{field}.output"
     if isinstance(answer, list) and answer and all(_is_sdk_call(each) for each in answer):
         return [{"role": "assistant", "content": None, "tool_calls": [_call(each) for each in answer]}]
-    if isinstance(answer, list) and answer and not _is_turn(answer[0]):
-        answer = _content(answer, place, field, "assistant", has_calls=False)
+    if isinstance(answer, list) and answer and (_is_part(answer[0]) or not _is_turn(answer[0])):
+        content = _content(answer, place, field, "assistant", has_calls=False)
+        answer = {"role": "assistant", "content": content} if isinstance(content, list) else content
     if isinstance(answer, str) and answer:
         return [{"role": "assistant", "content": answer}]
     given = [answer] if isinstance(answer, dict) else answer
@@ -156,6 +157,13 @@ def answer_turns(answer: Any, place: Place, field: str) -> list[Any]:
 def _is_sdk_call(value: Any) -> bool:
     """Whether a value is a call of a tool as the AI SDK records it beside the text."""
     return isinstance(value, dict) and "toolCallId" in value and "toolName" in value
+
+
+def _is_part(value: Any) -> bool:
+    """Whether a value is a part of a message's content."""
+    if not isinstance(value, dict) or value.get("role") is not None:
+        return False
+    return (value.get("type") in _TEXTS and "text" in value) or is_call_or_result(value)
 
 
 def _is_turn(value: Any) -> bool:
@@ -233,7 +241,7 @@ def _of_parts(parts: list[Any], role: Any, place: Place, field: str) -> list[Any
             results.append({"role": "tool", "tool_call_id": _identity(part.get("id")), "content": _json_text(content)})
         elif kind not in _THOUGHTS:
             raise DataError(f"a part of type {kind!r:.60}; only texts can be learned", place=place, field=field)
-    if results and not texts:
+    if results and not texts and not calls:
         return results
     if not texts and not calls and role != "assistant":
         raise DataError(_UNRECORDED, place=place, field=field)
@@ -290,17 +298,16 @@ def _content(content: Any, place: Place, field: str, role: Any, *, has_calls: bo
                 field=field,
             )
         return json.dumps(content, ensure_ascii=False)  # an export that parses each text that is JSON
-    if not has_calls and any(is_call_or_result(part) for part in parts):
-        return parts
+    blocks = not has_calls and any(is_call_or_result(part) for part in parts)
     texts = []
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
         text = part.get("text", part.get("content")) if isinstance(part, dict) else part
         if (kind in (None, *_TEXTS)) and isinstance(text, str):
             texts.append(text)
-        elif not (has_calls and (is_call_or_result(part) or kind == "function_call")):
+        elif not (is_call_or_result(part) or (has_calls and kind == "function_call")):
             raise DataError(f"a part of type {kind!r:.60}; only texts can be learned", place=place, field=field)
-    return "".join(texts)
+    return parts if blocks else "".join(texts)
 
 
 def _call(call: Any) -> Any:
