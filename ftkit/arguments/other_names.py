@@ -102,7 +102,7 @@ _SENTENCES = {
     "dataset_num_proc": "rows are read while they are trained on, without further processes",
     "dataset_text_field": "the task and ft.Dataset.load name the columns; plain texts are trained on with ft.CPT()",
     "ddp": 'write backend=LocalBackend("<model>", workers=8) for several GPUs',
-    "deepspeed": 'write backend=LocalBackend("<model>", workers=8) for several GPUs',
+    "deepspeed": 'write backend=LocalBackend("<model>", workers=8), with strategy="fsdp2" to shard the model',
     "do_sample": "temperature=0 is greedy, and any other temperature samples",
     "eval_strategy": "eval_steps says how often validation rows are evaluated",
     "exclude_modules": "target_modules names the layers that are adapted",
