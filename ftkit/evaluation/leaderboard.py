@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ftkit.arguments import check_kind, explain_calls
+from ftkit.counts import counted
 from ftkit.errors import ConfigError
 from ftkit.evaluation.pareto import pareto_points
 from ftkit.evaluation.report_comparison import compare
+from ftkit.evaluation.statistics import holm
+from ftkit.results.metric_result import Verdict
 from ftkit.results.overview import Overview, Standing
-from ftkit.results.report import Report
+from ftkit.results.report import Comparison, Report
 
 __all__ = ["overview", "rank_reports"]
 
@@ -19,7 +22,8 @@ __all__ = ["overview", "rank_reports"]
 def overview(reports: Sequence[Report], *, margin: float | None = None, confidence: float = 0.95) -> Overview:
     """Compare several reports on the same rows with the first of them.
 
-    Among many candidates, one may look good by chance. Confirm the winner on other rows.
+    Among many candidates, one may look good by chance: to be called better, it needs a p value that is adjusted for
+    their number (Holm). Confirm the winner on other rows, because its value is the best of several.
 
     Args:
         reports: at least two reports with the same headline metric.
@@ -77,7 +81,14 @@ def rank_reports(
     points, _ = pareto_points(list(zip(labels, reports, strict=True)), first.primary, prices=prices, price=price)
     front = {point.label for point in points if point.on_front}
     changes = [None, *(comparison[first.primary] for comparison in comparisons)]
-    verdicts = [None, *(comparison.verdict for comparison in comparisons)]
+    verdicts = [None, *_verdicts(comparisons, first.primary)]
+    demoted = sum(one == "better" for one in (each.verdict for each in comparisons)) - verdicts.count("better")
+    if demoted:
+        notes = (
+            *notes,
+            f"{counted(demoted, 'report')} would be better alone, and not among {len(comparisons)} that are compared "
+            f"with {labels[0]} (p values adjusted by Holm's method)",
+        )
     standings = [
         Standing(
             label=label,
@@ -101,3 +112,16 @@ def rank_reports(
         price=price,
         notes=tuple(notes),
     )
+
+
+def _verdicts(comparisons: Sequence[Comparison], primary: str) -> list[Verdict]:
+    """The verdicts of comparisons with one report, where "better" allows for their number."""
+    changes = [comparison[primary] for comparison in comparisons]
+    adjusted = holm([1.0 if change.p_value is None else change.p_value for change in changes])
+    found: list[Verdict] = []
+    for comparison, change, p_value in zip(comparisons, changes, adjusted, strict=True):
+        verdict = comparison.verdict
+        if verdict == "better" and change.p_value is not None and p_value > 1 - comparison.confidence:
+            verdict = "inconclusive" if comparison.margin is None else "non-inferior"
+        found.append(verdict)
+    return found

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ftkit.data import Dataset
-from ftkit.evaluation import Report, RowResult, baselines, compare, evaluate, metric
+from ftkit.evaluation import Report, RowResult, baselines, compare, evaluate, metric, overview
 from ftkit.evaluation.metric_statistics import cluster_ids
 from ftkit.evaluation.metrics.text_overlap import chrf
 from ftkit.results.answer import Sampling
@@ -348,3 +348,21 @@ def test_a_failed_judge_is_no_evidence_and_an_answer_that_cannot_be_graded_is(
         }
     )
     assert compare(bad, good).verdict == verdict
+
+
+@pytest.mark.parametrize(("margin", "verdict"), [(None, "inconclusive"), (0.1, "non-inferior")])
+def test_the_best_of_many_needs_more_evidence_than_one(tmp_path: Path, margin: float | None, verdict: str) -> None:
+    """p = 0.031 shows a gain of the only candidate, and not of the best among five."""
+    wanted = ["urgent", "soon"] * 20
+
+    def right(count: int) -> Report:
+        return reported(tmp_path, TRIAGE, wanted, [*wanted[:count], *["later"] * (40 - count)], label=str(count))
+
+    first, lucky, clear = right(20), right(26), right(40)
+    assert overview([first, lucky], margin=margin).standings[1].verdict == "better"
+    found = overview([first, lucky, first, right(21), right(19), first], margin=margin)
+    assert found.standings[1].verdict == verdict
+    assert "1 report would be better alone, and not among 5" in str(found)
+    kept = overview([first, clear, first, first], margin=margin)
+    assert kept.standings[1].verdict == "better"
+    assert kept.notes == ()
