@@ -19,9 +19,12 @@ from ftkit.server.state import State
 
 __all__ = ["routes"]
 
+_PAGING = ("limit", "after", "before", "order")
+
 
 async def _list(request: Request) -> Response:
-    check_list_query(request)
+    # Clients say here who they are (Codex sends its version), which changes nothing.
+    check_list_query(request, *(name for name in request.query_params if name not in _PAGING))
     names: ModelNames = request.app.state.names
     models = await run_in_threadpool(names.all, request.state.project)
     return await list_response([_model_object(model) for model in models])

@@ -285,6 +285,7 @@ def test_padded_streams_hide_the_length_of_the_text(served):
         ("GET", "fine_tuning/jobs?before=ftjob-1", 400, "before"),
         ("GET", "fine_tuning/jobs?metadata[team]=a", 200, None),
         ("GET", "models?limit=1", 400, "limit"),
+        ("GET", "models?client_version=1.0", 200, None),
     ],
 )
 def test_queries_are_honoured_or_refused(served, method, path, status, param):
