@@ -66,13 +66,14 @@ def verdict_with_missing(
     return "inconclusive" if found == "worse" else found
 
 
-def missing_reason(name: str, pairs: Sequence[Pair], labels: tuple[str, str]) -> str:
+def missing_reason(name: str, pairs: Sequence[Pair], labels: tuple[str, str], what: str = "The verdict") -> str:
     """Say that a verdict does not hold because answers are missing.
 
     Args:
         name: the headline metric.
         pairs: the rows of both reports, paired.
         labels: what the two models are called.
+        what: what depends on them, as the beginning of a sentence.
 
     Returns:
         A sentence or two.
@@ -82,18 +83,18 @@ def missing_reason(name: str, pairs: Sequence[Pair], labels: tuple[str, str]) ->
     where = _where([len(own) for own in unclear], labels, "answer")
     sentences = []
     if where:
-        sentences.append(f"The verdict depends on answers that a program cannot read ({where}): read them.")
+        sentences.append(f"{what} depends on answers that a program cannot read ({where}): read them.")
     lost = [len(all_of) - len(some) for all_of, some in zip(rows, unclear, strict=True)]
     where = _where(lost, labels, "row")
     if where:
         sentences.append(
-            f"The verdict depends on answers that are missing ({where}): a failed request or grade says nothing about "
+            f"{what} depends on answers that are missing ({where}): a failed request or grade says nothing about "
             "a model. Ask these rows again."
         )
     where = _where(_left_out(pairs, name), labels, "row")
     if where:
         sentences.append(
-            f"The verdict depends on rows that {name} leaves out for one model and counts for the other ({where}): "
+            f"{what} depends on rows that {name} leaves out for one model and counts for the other ({where}): "
             "choose a metric that counts all rows."
         )
     return " ".join(sentences)

@@ -91,6 +91,8 @@ def compare_rows(
         verdict = "inconclusive"
     if verdict == "inconclusive" and counted_wrong != "inconclusive" and not reason:
         reason = missing_reason(name, pairs, names)
+    if verdict == "non-inferior" and counted_wrong == "better":
+        reason = missing_reason(name, pairs, names, "Whether it is better")
     needed = None
     if verdict == "inconclusive" and not reason:
         needed = rows_needed(paired, margin=margin, confidence=confidence, higher_is_better=better_up)

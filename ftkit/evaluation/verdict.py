@@ -195,7 +195,8 @@ def sentence(
         margin: the largest acceptable loss; None if none was set.
         confidence: confidence level of the interval.
         needed: rows and groups that an inconclusive comparison would need, if known.
-        reason: why more rows like these would not decide, in sentences; see :func:`floor_reason`.
+        reason: why more rows like these would not decide, or why no more is shown, in sentences; see
+            :func:`floor_reason`.
 
     Returns:
         A few sentences.
@@ -215,13 +216,14 @@ def sentence(
     tested = "" if improvement.p_value is None else f"{evidence.test}, p {equals}{p_value}"
     by_both = f" Decided by {evidence.interval}{f' and {tested}' if tested else ''}."
     limit = "" if margin is None else margin_text(margin, unit)
+    note = f" {reason}" if reason else ""
     if verdict == "better":
         return f"{after} is better than {before}: {facts}{by_both}"
     if verdict == "worse":
         beyond = "" if margin is None else f" The loss is not shown to be within the margin of {limit}."
         return f"{after} is worse than {before}: {facts}{by_both}{beyond}"
     if verdict == "non-inferior":
-        return f"{after} is non-inferior to {before} within {limit}: {facts} Decided by {evidence.interval}."
+        return f"{after} is non-inferior to {before} within {limit}: {facts} Decided by {evidence.interval}.{note}"
     what = "that the loss is" if margin is not None else "which is better"
     limits = f" within {limit}" if margin is not None else ""
     head = f"These rows cannot show {what}{limits}: {facts}"

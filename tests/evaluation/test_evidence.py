@@ -328,6 +328,16 @@ def test_a_failed_request_is_no_evidence(
     assert all(change.verdict in (verdict, "inconclusive") for change in found.metrics)
 
 
+def test_a_verdict_that_missing_answers_lower_says_so(tmp_path: Path) -> None:
+    """Nothing is known of a model that never answered, but one without a fault cannot be worse than it."""
+    wanted = ["urgent", "soon"] * 30
+    data = dataset(tmp_path, TRIAGE, wanted)
+    lost = evaluate(ScriptedModel(TRIAGE, failing(wanted, wanted, set(range(60))), "lost"), data)
+    found = compare(lost, evaluate(ScriptedModel(TRIAGE, answers(wanted), "kept"), data), margin=0.1)
+    assert found.verdict == "non-inferior"
+    assert "Whether it is better depends on answers that are missing (60 rows of lost)" in found.sentence
+
+
 @pytest.mark.parametrize(
     ("reason", "verdict"), [("model_grader_server_error", "inconclusive"), ("sample_parse_error", "better")]
 )
