@@ -25,7 +25,7 @@ __all__ = ["read_number"]
 _OPERATORS = word_list("operators")
 _RESULTS = frozenset(["=", "equals", "makes", "gives", "is", "are", "≈", "was", "be"])
 _SYMBOLS = frozenset({"c", "f", "k", "h"})
-_LATER = frozenset({"now", "after", "left", "remaining", "new"})
+_LATER = frozenset({"now", "still", "after", "left", "remaining", "new"})
 """Words of what became of what the question tells."""
 _MAX_NUMBERS = 50
 """Numbers that are read; answers to short questions have fewer."""

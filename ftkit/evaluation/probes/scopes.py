@@ -97,7 +97,8 @@ def is_out_of_scope(words: Sequence[Word], place: int, end: int, question: Quest
     """
     scope = _scope_of(question)
     lowers = [word.lower for word in words]
-    if "than" in lowers[end : end + _NEAR] and "than" not in question.text:
+    differs = "than" in lowers[end : end + _NEAR] or lowers[end:] in (["more"], ["less"], ["fewer"])
+    if differs and "than" not in question.text:
         return True
     if scope.later and "will" not in lowers and not _NOT_LATER.isdisjoint(lowers):
         return True
@@ -127,8 +128,13 @@ def asks_of(value: float, noun: str, question: Question) -> bool:
 
 
 def _nouns_of_one(lowers: Sequence[str]) -> Iterator[str]:
-    """Nouns of which a clause names one: "each box"."""
-    return (second for first, second in pairwise(lowers) if first in _ONE)
+    """Nouns of which a clause names one: "each box", "one of the boxes"."""
+    for index, word in enumerate(lowers[:-1]):
+        if word in _ONE:
+            following = lowers[index + 1 :]
+            if following[0] == "of":
+                following = [each for each in following[1:3] if each not in DETERMINERS]
+            yield from following[:1]
 
 
 def _is_one_of_several(noun: str, scope: _Scope) -> bool:
