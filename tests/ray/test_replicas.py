@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.backends.ray import replicas
+from ftkit.backends.ray import answering, replicas
 from ftkit.backends.ray.answering import Replica, serve
 from ftkit.backends.ray.cluster import Cluster
 from ftkit.backends.ray.jobs_api import JobStatus, RunHandle
@@ -27,10 +27,13 @@ class _LostError(Exception):
 
 
 class _Actor:
-    """A replica in this process, with the parts of Ray's handle that are used. It is lost once, after a part."""
+    """A replica in this process, with the parts of Ray's handle that are used. It is lost once, after a part.
+
+    Then it starts again, during which every call is refused at once.
+    """
 
     def __init__(self, loses: bool) -> None:
-        self._replica, self._loses = object.__new__(Replica), loses
+        self._replica, self._loses, self._refuses = object.__new__(Replica), loses, 0
         self.is_ready = self.run = self
         self._remote: Any = None
 
@@ -39,13 +42,21 @@ class _Actor:
         return self
 
     def remote(self, *asked: Any) -> Any:
+        if not asked and self._refuses:
+            self._refuse()
         return self._parts(*asked) if asked else True
 
+    def _refuse(self) -> None:
+        self._refuses -= 1
+        raise _LostError("the actor is restarting")
+
     def _parts(self, name: str, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if self._refuses:
+            self._refuse()
         for part in self._replica.run(name, arguments):
             yield part
             if self._loses:
-                self._loses = False
+                self._loses, self._refuses = False, 6
                 raise _LostError("killed")
 
 
@@ -62,6 +73,7 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica
     """Three replicas in threads of this process, one of which is lost once."""
     from ftkit.backends.remote import model_calls
 
+    monkeypatch.setattr(answering, "_RESTART_POLL_S", 0.01)
     monkeypatch.setattr(model_calls, "answer", _answer)
     monkeypatch.setattr(model_calls, "about", lambda model, tell: {"model": model})
 

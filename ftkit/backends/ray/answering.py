@@ -34,6 +34,8 @@ _SILENCE_S = 180.0
 """Without a word for so long, the other side is gone: it says something every 20 seconds."""
 _TRIES = 3
 """How often a call is made whose replica is lost."""
+_RESTART_S, _RESTART_POLL_S = 300.0, 1.0
+"""How long a replica that was lost may take to start again. Until then Ray refuses every call to it at once."""
 
 
 class Replica:
@@ -98,6 +100,14 @@ def serve(folder: Path, replicas: list[Any], lost: type[Exception], fetch: Any) 
     waiting: Queue[tuple[int, str, dict[str, Any]]] = Queue()
     cancelled: set[int] = set()
 
+    def wait_until_ready(replica: Any) -> None:
+        deadline = time.monotonic() + _RESTART_S
+        while time.monotonic() < deadline and folder.is_dir():
+            with contextlib.suppress(lost):
+                fetch(replica.is_ready.remote())
+                return
+            time.sleep(_RESTART_POLL_S)
+
     def work(replica: Any) -> None:
         try:
             fetch(replica.is_ready.remote())
@@ -117,7 +127,9 @@ def serve(folder: Path, replicas: list[Any], lost: type[Exception], fetch: Any) 
                     break
                 except lost as error:
                     traceback.print_exc()
-                    if attempt == _TRIES:
+                    if attempt < _TRIES:
+                        wait_until_ready(replica)
+                    else:
                         message = f"a replica was lost {_TRIES} times during this call: {' '.join(str(error).split())}"
                         replies.append({"id": number, "error": error_to_wire(ModelError(message[:2000]))})
 
