@@ -51,6 +51,7 @@ from ftkit.cli.evaluation_options import (
 )
 from ftkit.cli.model_options import (
     ChatTemplateFile,
+    EngineName,
     Label,
     Limit,
     MaxCost,
@@ -129,6 +130,7 @@ def evaluate(
     confidence: Annotated[float, typer.Option(help="Confidence level of all intervals.")] = 0.95,
     other_task: OtherTask = False,
     chat_template: ChatTemplateFile = None,
+    engine: EngineName = None,
     format_: FormatName = "auto",
     columns: ColumnNames = None,
     id_: IdColumn = None,
@@ -152,7 +154,7 @@ def evaluate(
         reasoning_effort=reasoning_effort,
         max_reasoning_tokens=max_reasoning_tokens,
     )
-    evaluated = load_model(model, task, other_task, sampling, chat_template=chat_template)
+    evaluated = load_model(model, task, other_task, sampling, chat_template=chat_template, engine=engine)
     fields = parse_comparators(comparator)
     graders = load_graders(grader, allow_python, python_isolation, embedder)
     prices = parse_prices(input_usd, output_usd, price_source, price_date)

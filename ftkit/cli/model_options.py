@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChatTemplateFile",
+    "EngineName",
     "Label",
     "Limit",
     "MaxCost",
@@ -69,6 +70,10 @@ ChatTemplateFile = Annotated[
         "--chat-template", metavar="FILE", help="Jinja template that replaces the model's own; models on this machine."
     ),
 ]
+EngineName = Annotated[
+    str | None,
+    typer.Option("--engine", metavar="NAME", help="What runs a model on this machine: torch or vllm [default: torch]"),
+]
 Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Use only the first N rows.")]
 MaxCost = Annotated[
     float | None,
@@ -87,6 +92,7 @@ def load_model(
     *,
     conversations: bool = False,
     chat_template: Path | None = None,
+    engine: str | None = None,
 ) -> Model:
     """Return a model with the task of a file, or with the one that it was fine-tuned for.
 
@@ -97,6 +103,7 @@ def load_model(
         sampling: how answers are sampled; None uses the defaults.
         conversations: use an empty task if there is none, for rows that hold whole conversations.
         chat_template: file of the template that replaces the model's own.
+        engine: what runs a model on this machine.
 
     Returns:
         The model.
@@ -110,7 +117,7 @@ def load_model(
     from ftkit.model import Model
     from ftkit.task import Task
 
-    backend = backend_of(_resolve_run(name), chat_template=chat_template)
+    backend = backend_of(_resolve_run(name), chat_template=chat_template, engine=engine)
     task_given, known = read_task(task), backend.known_task()
     if task_given is None and known is None and conversations:
         task_given = Task()

@@ -15,6 +15,7 @@ from ftkit.cli.data_options import TaskFile
 from ftkit.cli.json_lines import placed_rows
 from ftkit.cli.model_options import (
     ChatTemplateFile,
+    EngineName,
     MaxOutputTokens,
     MaxReasoningTokens,
     ModelName,
@@ -47,6 +48,7 @@ def predict(
     reasoning_effort: ReasoningEffort = None,
     max_reasoning_tokens: MaxReasoningTokens = None,
     chat_template: ChatTemplateFile = None,
+    engine: EngineName = None,
     timeout: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="Give up after this time; of many rows, for each 64 [default: no limit]"),
@@ -64,11 +66,13 @@ def predict(
     )
     if columns:
         row = _row(columns)
-        _predict_row(load_model(model, task, other_task, sampling, chat_template=chat_template), row, timeout)
+        _predict_row(
+            load_model(model, task, other_task, sampling, chat_template=chat_template, engine=engine), row, timeout
+        )
         return
     if sys.stdin.isatty():
         raise typer.BadParameter("give --set COLUMN=TEXT, or JSON lines on standard input", param_hint="--set")
-    _predict_rows(load_model(model, task, other_task, sampling, chat_template=chat_template), timeout)
+    _predict_rows(load_model(model, task, other_task, sampling, chat_template=chat_template, engine=engine), timeout)
 
 
 def _row(columns: list[str]) -> dict[str, str]:

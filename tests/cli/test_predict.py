@@ -88,3 +88,10 @@ def test_objects_and_calls_of_tools_are_printed_as_json():
     )
     call = {"name": "book", "arguments": {"day": 1}, "id": None}
     assert json.loads(json_text([ToolCall("book", {"day": 1})])) == [call]
+
+
+def test_an_engine_is_for_models_of_this_machine(ftkit, task, trained):
+    refused = ftkit("predict", f"toy:{trained}", "--engine", "vllm", "--set", "text=a")
+    assert "toy runs its models itself" in refused.stderr
+    unknown = ftkit("predict", "local:smollm2-135m", "--task", task, "--engine", "vlm", "--set", "text=a")
+    assert "no engine 'vlm'; known are torch, vllm" in unknown.stderr
