@@ -66,7 +66,7 @@ class TraceFilter:
         if facts.error:
             return "failed"
         if facts.is_cut:
-            return "cut off at the token limit"
+            return "cut off"
         if self.model is not None and not fnmatch.fnmatchcase(facts.model, self.model):
             return "another model"
         if (self.since or self.until) and facts.at is None:
@@ -132,6 +132,8 @@ def read_traces(
     problems: list[DataError] = []
     found: dict[str, dict[str, Any]] = {}
     conflicts: set[str] = set()
+    judges: dict[str, set[str]] = {}
+    unscaled: set[str] = set()
     count = 0
 
     def on_page(place: Place) -> None:
@@ -144,11 +146,13 @@ def read_traces(
     if chosen is None:
         raise DataError(f"{', '.join(map(str, paths))}: there are no records")
     for place, record in records:
-        for call in chosen.records(record):
+        for number, call in enumerate(chosen.records(record), 1):
             count += 1
+            at = place if call is record else Place(str(place), place.line, number)
             if count > _MAX_CALLS:
                 raise DataError(f"there are more than {_MAX_CALLS:,} calls; give fewer files at once")
             facts = chosen.facts(call)
+            unscaled |= {name for name, number in facts.scaled.items() if number > 1}
             reason = where.reason(facts)
             if reason is None and labels and facts.feedback is None:
                 reason = "without feedback"
@@ -156,9 +160,9 @@ def read_traces(
                 left_out[reason] += 1
                 continue
             try:
-                conversation = chosen.read(RawRow(call, place, True, Task()))
+                conversation = chosen.read(RawRow(call, at, True, Task()))
                 if conversation.messages[-1]["role"] != "assistant":
-                    raise DataError("there is no answer", place=place, problem="no_answer")
+                    raise DataError("there is no answer", place=at, problem="no_answer")
             except DataError as error:
                 left_out["cannot be read"] += 1
                 problems += [error] if len(problems) < 100 else []
@@ -171,6 +175,8 @@ def read_traces(
             key = canonical_json(row)
             if labels:
                 row = _labelled(conversation.messages, row, bool(facts.feedback))
+            if labels or where.feedback is not None:
+                judges.setdefault(key, set()).update(facts.scaled)
             if key in found:
                 left_out["repeated"] += 1
                 if labels and found[key]["label"] is not row["label"]:
@@ -180,6 +186,9 @@ def read_traces(
     for key in conflicts:
         del found[key]
         left_out["found good and bad"] += 1
+    for key in [key for key, names in judges.items() if key in found and names & unscaled]:
+        del found[key]
+        left_out["feedback in numbers of a scale that goes above 1"] += 1
     if not found:
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in left_out.most_common())
         first = f" The first: {problems[0]}" if problems else ""

@@ -342,7 +342,7 @@ CUT_ANSWERS = [
 def test_an_answer_that_was_cut_off_is_no_row(tmp_path: Path, records: tuple[dict[str, Any], ...]) -> None:
     read = read_traces(lines(tmp_path / "log.jsonl", *records))
     assert len(read.rows) == 1
-    assert read.left_out == {"cut off at the token limit": 1}
+    assert read.left_out == {"cut off": 1}
 
 
 def test_a_span_that_was_cut_off_is_no_row(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_a_span_that_was_cut_off_is_no_row(tmp_path: Path) -> None:
 
     spans = span("one", ["stop"]), span("two", '["max_tokens"]'), span("three", None, finish_reason="length")
     read = read_traces(lines(tmp_path / "spans.jsonl", *spans))
-    assert read.left_out == {"cut off at the token limit": 2}
+    assert read.left_out == {"cut off": 2}
     assert read.rows[0].prompt[-1]["content"] == "one"
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "number_of",
     "request_settings",
     "response_settings",
+    "scaled_feedback",
     "time_of",
     "traced_conversation",
 ]
@@ -44,7 +45,11 @@ _BAD = {
     "false",
 }
 _REASONS = ("finish_reason", "stop_reason")
-_AT_LIMIT = {"length", "max_tokens", "max_output_tokens"}
+_CUT = {
+    *("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded"),
+    *("content_filter", "content-filter", "safety", "recitation", "prohibited_content", "blocklist", "spii"),
+}
+"""Why an answer ends where its model would not have ended it: at a limit of tokens, or by a filter of the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,18 @@ class TraceFacts:
         at: when the call began; None if unknown.
         scores: scores by name, in any unit.
         feedback: whether a user or a grader found the answer good; None if nobody said.
+        scaled: the judgements that are numbers alone, by name. If the same name has a number above 1 in another call,
+            its scale is not known, and 1 may be the worst.
         error: why the call has no answer; empty if it has one.
         is_chat: whether it is a call of a chat model.
-        is_cut: whether the answer ended at the token limit, so that nobody should learn where it ends.
+        is_cut: whether the answer was cut off, so that nobody should learn where it ends.
     """
 
     model: str = ""
     at: datetime | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     feedback: bool | None = None
+    scaled: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
     is_chat: bool = True
     is_cut: bool = False
@@ -213,7 +221,7 @@ def response_settings(answer: Any) -> dict[str, Any]:
 
 
 def ends_at_limit(value: Any) -> bool:
-    """Say whether an answer was cut off at the token limit.
+    """Say whether an answer was cut off, at the token limit or by a filter.
 
     Args:
         value: an answer with ``choices`` or ``generations``, a list of answers, of which the first counts, an object
@@ -234,7 +242,7 @@ def ends_at_limit(value: Any) -> bool:
     ]
     places += [{"finish_reason": each.get("reason")} for each in details if isinstance(each, dict)]
     reasons = (_first(place.get(key)) for place in places if isinstance(place, dict) for key in _REASONS)
-    return any(isinstance(reason, str) and reason.lower() in _AT_LIMIT for reason in reasons)
+    return any(isinstance(reason, str) and reason.lower() in _CUT for reason in reasons)
 
 
 def _first(value: Any) -> Any:
@@ -260,7 +268,10 @@ def number_of(value: Any) -> float | None:
             value = float(value)
         except ValueError:
             return None
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    try:
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:  # an integer of hundreds of digits
+        return None
 
 
 def time_of(value: Any) -> datetime | None:
@@ -275,9 +286,9 @@ def time_of(value: Any) -> datetime | None:
     if isinstance(value, str) and not value.isdigit():
         try:
             found = datetime.fromisoformat(value)
-        except ValueError:
+            return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        except (ValueError, OverflowError):  # the first day, in a zone that is ahead
             return None
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     seconds = number_of(value)
     if seconds is None:
         return None
@@ -309,3 +320,16 @@ def judged(value: Any) -> bool | None:
     if number is None or number > 1:
         return None
     return number >= 0.5
+
+
+def scaled_feedback(value: Any) -> dict[str, float]:
+    """Return a judgement that is a number.
+
+    Args:
+        value: the judgement.
+
+    Returns:
+        The number, by the name ``feedback``; nothing if it is a boolean or a word.
+    """
+    number = None if isinstance(value, bool) else number_of(value)
+    return {} if number is None else {"feedback": number}

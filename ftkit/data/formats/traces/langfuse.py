@@ -16,13 +16,12 @@ from ftkit.data.formats.traces.base import (
     TraceFormat,
     call_settings,
     ends_at_limit,
-    judged,
-    number_of,
     request_settings,
     response_settings,
     time_of,
     traced_conversation,
 )
+from ftkit.data.formats.traces.feedback import Judgements
 from ftkit.data.formats.traces.span_attributes import span_tools
 from ftkit.data.formats.traces.turns import answer_turns, asked_turns, parsed, tools_among
 
@@ -68,23 +67,18 @@ class Langfuse(TraceFormat):
 
     @override
     def facts(self, columns: Mapping[str, Any]) -> TraceFacts:
-        scores: dict[str, float] = {}
-        feedback: bool | None = None
+        judgements = Judgements()
         for score in _scores(columns):
             name, value = str(score.get("name") or "score"), score.get("value", score.get("stringValue"))
-            number = number_of(value)
-            if number is not None:
-                scores[name] = number
-            if any(word in name.lower() for word in _FEEDBACK):
-                verdict = judged(score.get("stringValue"))
-                found = judged(value) if verdict is None else verdict
-                feedback = found if feedback is None or found is False else feedback
+            is_judgement = any(word in name.lower() for word in _FEEDBACK)
+            judgements.add(name, value, score.get("stringValue"), is_judgement=is_judgement)
         failed = columns.get("level") == "ERROR"
         return TraceFacts(
             model=str(columns.get("model") or columns.get("providedModelName") or ""),
             at=time_of(columns.get("startTime", columns.get("timestamp", columns.get("start_time")))),
-            scores=scores,
-            feedback=feedback,
+            scores=judgements.scores,
+            feedback=judgements.feedback,
+            scaled=judgements.scaled,
             error=str(columns.get("statusMessage") or "the observation has the level ERROR") if failed else "",
             is_chat=columns.get("type") in (None, "GENERATION"),
             is_cut=ends_at_limit(parsed(columns.get("output"))),
@@ -105,7 +99,7 @@ class Langfuse(TraceFormat):
         if tools and not settings.get("tools"):
             settings["tools"] = tools
         return traced_conversation(
-            row, asked, answer_turns(answer, row.place, "output"), "input", settings, "input.tools"
+            row, asked, answer_turns(row.columns.get("output"), row.place, "output"), "input", settings, "input.tools"
         )
 
 

@@ -16,13 +16,13 @@ from ftkit.data.formats.traces.base import (
     TraceFormat,
     call_settings,
     ends_at_limit,
-    judged,
     number_of,
     request_settings,
     response_settings,
     time_of,
     traced_conversation,
 )
+from ftkit.data.formats.traces.feedback import Judgements
 from ftkit.data.formats.traces.turns import answer_turns, asked_turns, parsed
 
 __all__ = ["LangSmith"]
@@ -41,16 +41,12 @@ class LangSmith(TraceFormat):
 
     @override
     def facts(self, columns: Mapping[str, Any]) -> TraceFacts:
-        scores: dict[str, float] = {}
-        feedback: bool | None = None
+        judgements = Judgements()
         stats = parsed(columns.get("feedback_stats"))
         for name, values in (stats if isinstance(stats, dict) else {}).items():
             average = number_of(values.get("avg")) if isinstance(values, dict) else number_of(values)
-            if average is None:
-                continue
-            scores[str(name)] = average
-            found = judged(average)
-            feedback = found if feedback is None or found is False else feedback
+            if average is not None:
+                judgements.add(str(name), average)
         extra = parsed(columns.get("extra"))
         metadata = extra.get("metadata") if isinstance(extra, dict) else None
         invocation = extra.get("invocation_params") if isinstance(extra, dict) else None
@@ -61,9 +57,12 @@ class LangSmith(TraceFormat):
         return TraceFacts(
             model=model,
             at=time_of(columns.get("start_time")),
-            scores=scores,
-            feedback=feedback,
-            error=str(columns.get("error") or ""),
+            scores=judgements.scores,
+            feedback=judgements.feedback,
+            scaled=judgements.scaled,
+            error=str(
+                columns.get("error") or (columns.get("status") in ("error", "pending") and "it did not end") or ""
+            ),
             is_chat=columns.get("run_type") in (None, "llm"),
             is_cut=ends_at_limit(parsed(columns.get("outputs"))),
         )

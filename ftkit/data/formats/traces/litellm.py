@@ -20,6 +20,7 @@ from ftkit.data.formats.traces.base import (
     number_of,
     request_settings,
     response_settings,
+    scaled_feedback,
     time_of,
     traced_conversation,
 )
@@ -62,11 +63,13 @@ class LiteLLM(TraceFormat):
         }
         failed = columns.get("status") in ("failure", "failed", "error")
         call = columns.get("call_type")
+        given_feedback = metadata.get("feedback", columns.get("feedback"))
         return TraceFacts(
             model=str(columns.get("model") or ""),
             at=time_of(columns.get("startTime", columns.get("start_time"))),
             scores=scores,
-            feedback=judged(metadata.get("feedback", columns.get("feedback"))),
+            feedback=judged(given_feedback),
+            scaled=scaled_feedback(given_feedback),
             error=str(columns.get("error_str") or "the call failed") if failed else "",
             is_chat=call is None or call in _CHAT,
             is_cut=ends_at_limit(parsed(columns.get("response"))),
@@ -82,7 +85,7 @@ class LiteLLM(TraceFormat):
         settings = call_settings(
             response_settings(response), parsed(columns.get("model_parameters")), request_settings(request)
         )
-        answer = answer_turns(response, row.place, "response")
+        answer = answer_turns(columns.get("response"), row.place, "response")
         return traced_conversation(row, asked, answer, "messages", settings, _TOOLS)
 
 

@@ -19,6 +19,7 @@ from ftkit.data.formats.traces.base import (
     ends_at_limit,
     judged,
     number_of,
+    scaled_feedback,
     time_of,
     traced_conversation,
 )
@@ -43,11 +44,13 @@ class OpenAIStored(TraceFormat):
         metadata = columns.get("metadata")
         metadata = metadata if isinstance(metadata, dict) else {}
         scores = {str(name): number for name, value in metadata.items() if (number := number_of(value)) is not None}
+        given_feedback = metadata.get("feedback")
         return TraceFacts(
             model=str(columns.get("model") or ""),
             at=time_of(columns.get("created")),
             scores=scores,
-            feedback=judged(metadata.get("feedback")),
+            feedback=judged(given_feedback),
+            scaled=scaled_feedback(given_feedback),
             is_cut=ends_at_limit({"choices": columns.get("choices")}),
         )
 

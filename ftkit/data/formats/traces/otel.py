@@ -17,12 +17,12 @@ from ftkit.data.formats.traces.base import (
     TraceFormat,
     call_settings,
     ends_at_limit,
-    judged,
     number_of,
     time_of,
     traced_conversation,
 )
-from ftkit.data.formats.traces.span_attributes import indexed_answer, indexed_messages, is_indexed, span_tools
+from ftkit.data.formats.traces.feedback import Judgements
+from ftkit.data.formats.traces.span_attributes import has_gap, indexed_answer, indexed_messages, is_indexed, span_tools
 from ftkit.data.formats.traces.turns import answer_turns, asked_turns, parsed
 from ftkit.errors import DataError, Place
 
@@ -71,20 +71,15 @@ class OpenTelemetry(TraceFormat):
     @override
     def facts(self, columns: Mapping[str, Any]) -> TraceFacts:
         attributes = _attributes(columns)
-        scores: dict[str, float] = {}
-        feedback: bool | None = None
+        judgements = Judgements()
         events = parsed(columns.get("events"))
         for event in events if isinstance(events, list) else ():
             if not isinstance(event, dict) or event.get("name") != _RESULT:
                 continue
             result = _attributes(event)
             name = str(result.get("gen_ai.evaluation.name") or "score")
-            score = number_of(result.get("gen_ai.evaluation.score.value"))
-            if score is not None:
-                scores[name] = score
-            verdict = judged(result.get("gen_ai.evaluation.score.label"))
-            found = judged(score) if verdict is None else verdict
-            feedback = found if feedback is None or found is False else feedback
+            label = result.get("gen_ai.evaluation.score.label")
+            judgements.add(name, result.get("gen_ai.evaluation.score.value"), label)
         operation = attributes.get("gen_ai.operation.name")
         status = columns.get("status")
         code = status.get("code", status.get("status_code")) if isinstance(status, dict) else status
@@ -92,8 +87,9 @@ class OpenTelemetry(TraceFormat):
         return TraceFacts(
             model=str(next((attributes[name] for name in _MODELS if attributes.get(name)), "")),
             at=time_of(columns.get("startTimeUnixNano", columns.get("start_time"))),
-            scores=scores,
-            feedback=feedback,
+            scores=judgements.scores,
+            feedback=judgements.feedback,
+            scaled=judgements.scaled,
             error=str(attributes.get("error.type") or "the span has the status ERROR") if failed else "",
             is_chat=operation in _CHAT
             if operation
@@ -105,6 +101,10 @@ class OpenTelemetry(TraceFormat):
     @override
     def read(self, row: RawRow) -> Conversation:
         attributes = _attributes(row.columns)
+        dropped = number_of(row.columns.get("droppedAttributesCount", row.columns.get("dropped_attributes_count")))
+        if dropped or has_gap(attributes):
+            message = "attributes of the span were dropped at the limit of the SDK, and turns may be among them"
+            raise DataError(message, place=row.place, field="attributes")
         asked, answer = _asked(attributes, row.place), _answer(attributes, row.place)
         if not asked and not answer:
             raise DataError(
@@ -134,9 +134,8 @@ def _asked(attributes: Mapping[str, Any], place: Place) -> list[Any]:
 
 def _answer(attributes: Mapping[str, Any], place: Place) -> list[Any]:
     for name in ("gen_ai.output.messages", "gen_ai.completion"):
-        turns = parsed(attributes.get(name))
-        if turns:
-            return answer_turns(turns, place, name)
+        if attributes.get(name):
+            return answer_turns(attributes[name], place, name)
     text, calls = attributes.get("ai.response.text"), parsed(attributes.get("ai.response.toolCalls"))
     if text or calls:
         return answer_turns({"role": "assistant", "content": text, "tool_calls": calls}, place, "ai.response")

@@ -14,7 +14,7 @@ from typing import Any
 
 from ftkit.data.formats.traces.turns import parsed
 
-__all__ = ["indexed_answer", "indexed_messages", "is_indexed", "span_tools"]
+__all__ = ["has_gap", "indexed_answer", "indexed_messages", "is_indexed", "span_tools"]
 
 _ASKED = ("gen_ai.prompt", "llm.input_messages")
 _ANSWERED = ("gen_ai.completion", "llm.output_messages")
@@ -32,6 +32,23 @@ def is_indexed(attributes: Mapping[str, Any]) -> bool:
         Whether they do.
     """
     return any(name.startswith(tuple(f"{begin}." for begin in (*_ASKED, *_ANSWERED))) for name in attributes)
+
+
+def has_gap(attributes: Mapping[str, Any]) -> bool:
+    """Say whether a message before another one is missing, as after the attribute limit of an SDK.
+
+    Args:
+        attributes: attributes of a span by name.
+
+    Returns:
+        Whether the indices of messages do not count from 0.
+    """
+    for begin in _ASKED:
+        names = (name[len(begin) + 1 :] for name in attributes if name.startswith(f"{begin}."))
+        found = {name.partition(".")[0] for name in names}
+        if found != {str(number) for number in range(len(found))}:
+            return True
+    return False
 
 
 def indexed_messages(attributes: Mapping[str, Any]) -> list[Any]:

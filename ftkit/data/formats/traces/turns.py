@@ -12,6 +12,7 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/, and what the t
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from ftkit.data.formats.content_blocks import is_call_or_result
@@ -42,6 +43,8 @@ _TEXTS = ("text", "input_text", "output_text")
 _THOUGHTS = ("reasoning", "thinking", "redacted_thinking")
 _JOINED = tuple(f"{role}: " for role in ("system", "developer", "user", "assistant", "tool"))
 """How texts begin into which OpenLIT joins the messages."""
+_BEGINS = re.compile(r'\s*(\[\s*\{\s*"(role|type|content|parts)"|\{\s*"(role|choices|messages|generations)")')
+"""How messages and answers in JSON begin."""
 _UNRECORDED = "a message without content, which the instrumentation left out"
 _MESSAGE_KEYS = {
     *("content", "text", "parts", "tool_calls", "tool_call_id", "additional_kwargs", "response_metadata", "id", "name"),
@@ -86,6 +89,7 @@ def asked_turns(given: Any, place: Place, field: str, missing: str) -> list[Any]
         DataError: there are no turns, or a turn cannot be read.
     """
     if isinstance(given, str):
+        _check_whole(given, place, field)
         if given.startswith(_JOINED):
             raise DataError("a text into which the turns were joined, with their roles", place=place, field=field)
         return [{"role": "user", "content": given}]
@@ -127,6 +131,9 @@ def answer_turns(answer: Any, place: Place, field: str) -> list[Any]:
     Raises:
         DataError: there is no answer, or it cannot be read.
     """
+    text, answer = answer, parsed(answer)
+    if isinstance(answer, str):
+        _check_whole(answer, place, field)
     if isinstance(answer, dict) and isinstance(answer.get("choices"), list):
         choice = answer["choices"][0] if answer["choices"] else None
         answer = choice.get("message", choice.get("text")) if isinstance(choice, dict) else None
@@ -137,6 +144,8 @@ def answer_turns(answer: Any, place: Place, field: str) -> list[Any]:
         return [{"role": "assistant", "content": None, "tool_calls": [_call(each) for each in answer]}]
     if isinstance(answer, list) and answer and (_is_part(answer[0]) or not _is_turn(answer[0])):
         content = _content(answer, place, field, "assistant", has_calls=False)
+        if isinstance(content, str) and isinstance(text, str) and _is_text_of(text, content):
+            content = text
         answer = {"role": "assistant", "content": content} if isinstance(content, list) else content
     if isinstance(answer, str) and answer:
         return [{"role": "assistant", "content": answer}]
@@ -144,7 +153,8 @@ def answer_turns(answer: Any, place: Place, field: str) -> list[Any]:
     if not isinstance(given, list) or not given or answer == {}:
         raise DataError("there is no answer", place=place, field=field, problem="no_answer")
     if isinstance(answer, dict) and not _is_turn(answer):  # the answer itself is an object
-        return [{"role": "assistant", "content": json.dumps(answer, ensure_ascii=False)}]
+        content = text if isinstance(text, str) else json.dumps(answer, ensure_ascii=False)
+        return [{"role": "assistant", "content": content}]
     turns = [_turns(each, place, field, "assistant") for each in given]
     if all(len(each) == 1 and each[0].get("role") == "assistant" for each in turns) and not _is_item(given[0]):
         turns = turns[:1]  # further ones are other answers to the same question
@@ -152,6 +162,18 @@ def answer_turns(answer: Any, place: Place, field: str) -> list[Any]:
     if not found:
         raise DataError("there is no answer", place=place, field=field, problem="no_answer")
     return found
+
+
+def _is_text_of(text: str, written: str) -> bool:
+    """Whether a recorded text and one that was written again are the same JSON: the recorded one is the answer."""
+    return json.loads(text) == parsed(written)
+
+
+def _check_whole(text: str, place: Place, field: str) -> None:
+    """Refuse what is left of messages in JSON that a tool cut off at its limit for texts."""
+    if _BEGINS.match(text) and parsed(text) == text:
+        message = "messages in JSON that were cut off, e.g. at a limit for the length of attributes"
+        raise DataError(message, place=place, field=field)
 
 
 def _is_sdk_call(value: Any) -> bool:
