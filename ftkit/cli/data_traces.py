@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -103,8 +104,9 @@ def _check_output(path: Path, force: bool) -> None:
 def _score(text: str) -> tuple[str, float]:
     name, _, value = text.rpartition("=")
     try:
-        if name:
-            return name, float(value)
+        least = float(value)
+        if name and not math.isnan(least):
+            return name, least
     except ValueError:
         pass
     raise typer.BadParameter(f"{text}: expected NAME=VALUE, e.g. helpfulness=0.8", param_hint="--min-score")

@@ -10,7 +10,7 @@ from ftkit.interchange.foreign import Document, ForeignResults
 from ftkit.registry import Registry
 from ftkit.results.report import Report
 
-__all__ = ["FORMS", "InterchangeForm"]
+__all__ = ["FORMS", "InterchangeForm", "written_names"]
 
 
 class InterchangeForm(ABC):
@@ -60,6 +60,25 @@ class InterchangeForm(ABC):
             ConfigError: the form cannot be written, or cannot express the report.
         """
         raise ConfigError(f"reports cannot be written as {self.name}; ftkit only reads this form")
+
+
+def written_names(report: Report, form: str) -> dict[str, str]:
+    """Choose under which names the scores of a report are written, so that reading them again gives the same.
+
+    A score that came from this form gets the name that it had there, before ftkit's own of that name, which is measured
+    again by reading. The headline is the first, because the forms have no other sign for it.
+
+    Args:
+        report: the report.
+        form: name of the form that is written.
+
+    Returns:
+        Names in the report by the names that are written.
+    """
+    known = [metric.name for metric in report.metrics if any(metric.name in row.scores for row in report.rows)]
+    known.sort(key=lambda name: name != report.primary)
+    taken = {name.removeprefix(f"{form}:") for name in known if name.startswith(f"{form}:")}
+    return {name.removeprefix(f"{form}:"): name for name in known if name.startswith(f"{form}:") or name not in taken}
 
 
 def _check(name: str, item: Any) -> InterchangeForm:

@@ -25,7 +25,7 @@ from ftkit.interchange.foreign import (
     number,
     text_of,
 )
-from ftkit.interchange.form import InterchangeForm
+from ftkit.interchange.form import InterchangeForm, written_names
 from ftkit.results.report import Report
 
 __all__ = ["InspectAI"]
@@ -80,7 +80,7 @@ class InspectAI(InterchangeForm):
 
     @override
     def write(self, report: Report) -> str:
-        names = [metric.name for metric in report.metrics if any(metric.name in row.scores for row in report.rows)]
+        names = written_names(report, self.name)
         usage = {
             "input_tokens": report.usage.input_tokens,
             "output_tokens": report.usage.output_tokens,
@@ -107,7 +107,7 @@ class InspectAI(InterchangeForm):
             "results": {
                 "total_samples": len(report.rows),
                 "completed_samples": sum(row.finish_reason != "error" for row in report.rows),
-                "scores": [_result(report, name) for name in names],
+                "scores": [_result(report, name, own) for name, own in names.items()],
             },
             "stats": {
                 "started_at": report.created_at,
@@ -204,7 +204,7 @@ def _grade(value: Any) -> float | None:
         return None
 
 
-def _sample(report: Report, index: int, model: str, names: list[str]) -> dict[str, Any]:
+def _sample(report: Report, index: int, model: str, names: dict[str, str]) -> dict[str, Any]:
     row = report.rows[index]
     target = row.target if isinstance(row.target, str) else json.dumps(row.target, ensure_ascii=False)
     prompt = [{"role": turn["role"], "content": turn.get("content") or ""} for turn in row.prompt]
@@ -231,7 +231,9 @@ def _sample(report: Report, index: int, model: str, names: list[str]) -> dict[st
             "error": row.error,
         },
         "scores": {
-            name: {"value": row.scores[name], "answer": row.text} for name in names if row.scores.get(name) is not None
+            name: {"value": row.scores[own], "answer": row.text}
+            for name, own in names.items()
+            if row.scores.get(own) is not None
         },
         "metadata": dict(row.item),
         "store": {},
@@ -241,8 +243,8 @@ def _sample(report: Report, index: int, model: str, names: list[str]) -> dict[st
     }
 
 
-def _result(report: Report, name: str) -> dict[str, Any]:
-    metric = report[name]
+def _result(report: Report, name: str, own: str) -> dict[str, Any]:
+    metric = report[own]
     return {
         "name": name,
         "scorer": name,

@@ -23,11 +23,12 @@ from ftkit.interchange.foreign import (
     number,
     text_of,
 )
-from ftkit.interchange.form import InterchangeForm
+from ftkit.interchange.form import InterchangeForm, written_names
 from ftkit.results.report import Report
 
 __all__ = ["LMEval"]
 
+_ERROR = "ftkit_error"
 _MAX_LIST = 20_000
 """Characters of the longest list of right answers that is read."""
 
@@ -71,7 +72,7 @@ class LMEval(InterchangeForm):
 
     @override
     def write(self, report: Report) -> str:
-        names = [metric.name for metric in report.metrics if any(metric.name in row.scores for row in report.rows)]
+        names = written_names(report, self.name)
         lines = []
         for index, row in enumerate(report.rows):
             target = row.target if isinstance(row.target, str) else json.dumps(row.target, ensure_ascii=False)
@@ -84,8 +85,9 @@ class LMEval(InterchangeForm):
                 "resps": [[row.text]],
                 "filtered_resps": [row.text],
                 "filter": "none",
-                "metrics": names,
-                **{name: row.scores[name] for name in names if row.scores.get(name) is not None},
+                "metrics": list(names),
+                **{name: row.scores[own] for name, own in names.items() if row.scores.get(own) is not None},
+                **({} if row.error is None else {_ERROR: row.error}),
             }
             lines.append(json.dumps(sample, ensure_ascii=False) + "\n")
         return "".join(lines)
@@ -127,7 +129,14 @@ def _answer(sample: Any, place: str, target: str | None) -> ForeignAnswer:
         target=None if wanted is None or wanted == "" else text_of(wanted, place),
         scores={str(name): number(sample.get(str(name))) for name in names if isinstance(name, str)},
         item=doc,
+        error=_error(sample),
     )
+
+
+def _error(sample: dict[str, Any]) -> str | None:
+    """Why there is no answer, in samples that ftkit wrote: lm_eval itself stops at the first request that fails."""
+    error = sample.get(_ERROR)
+    return error if isinstance(error, str) and error else None
 
 
 def _wanted_choice(wanted: Any, choices: Sequence[str], text: str, accuracy: float | None, place: str) -> str | None:

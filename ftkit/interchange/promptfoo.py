@@ -20,7 +20,7 @@ from ftkit.interchange.foreign import (
     number,
     text_of,
 )
-from ftkit.interchange.form import InterchangeForm
+from ftkit.interchange.form import InterchangeForm, written_names
 from ftkit.interchange.promptfoo_values import wanted_text
 from ftkit.results.report import Report
 
@@ -155,7 +155,9 @@ def _target(result: dict[str, Any], variables: dict[str, Any], name: str | None,
 
 def _result(report: Report, index: int) -> dict[str, Any]:
     row = report.rows[index]
-    score = row.scores.get(report.primary)
+    names = written_names(report, "promptfoo")
+    verdict = names.pop("pass", report.primary)
+    score = row.scores.get(verdict)
     checks = [{"type": "equals", "value": row.wanted}] if row.has_target else []
     success = bool(score is not None and score >= 1)
     return {
@@ -167,23 +169,21 @@ def _result(report: Report, index: int) -> dict[str, Any]:
         "vars": {"id": row.id},
         "testCase": {"vars": {"id": row.id}, "assert": checks},
         "response": {
-            "output": row.said,
+            **({"error": row.error} if row.finish_reason == "error" else {"output": row.said}),
             "tokenUsage": {
                 "prompt": row.input_tokens,
                 "completion": row.output_tokens,
                 "cached": row.cached_tokens,
                 "total": row.input_tokens + row.output_tokens,
             },
-        }
-        if row.finish_reason != "error"
-        else {"error": row.error},
+        },
         "error": row.error,
         "success": success,
         "score": score or 0.0,
-        "namedScores": {name: value for name, value in row.scores.items() if value is not None},
-        "gradingResult": {"pass": success, "score": score or 0.0, "reason": report.primary},
+        "namedScores": {name: value for name, own in names.items() if (value := row.scores.get(own)) is not None},
+        "gradingResult": {"pass": success, "score": score or 0.0, "reason": verdict},
         "latencyMs": round(row.latency_s * 1000),
-        "cost": row.cost_usd or 0,
+        **({} if row.cost_usd is None else {"cost": row.cost_usd}),
     }
 
 

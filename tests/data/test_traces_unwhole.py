@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from ftkit.cli.app import app
 from ftkit.data.trace_rows import TraceFilter, read_traces
 from ftkit.errors import DataError
 
@@ -113,3 +115,10 @@ def test_an_answer_in_json_keeps_its_text(tmp_path: Path) -> None:
     texts = '{"name":"Joe",  "age":3}', "[1,2]"
     read = read_traces(log(tmp_path / "a.jsonl", *(generation(n, output=text) for n, text in enumerate(texts))))
     assert [row.completion["content"] for row in read.rows] == list(texts)
+
+
+def test_no_score_is_held_to_nan(tmp_path: Path) -> None:
+    given = log(tmp_path / "a.jsonl", payload(1, metadata={"scores": {"help": 0.1}}))
+    asked = ["data", "traces", str(given), "-o", str(tmp_path / "rows.jsonl"), "--min-score", "help=nan"]
+    ended = CliRunner().invoke(app, asked)
+    assert (ended.exit_code, (tmp_path / "rows.jsonl").exists()) == (2, False)

@@ -166,7 +166,7 @@ def answer_turns(answer: Any, place: Place, field: str) -> list[Any]:
 
 def _is_text_of(text: str, written: str) -> bool:
     """Whether a recorded text and one that was written again are the same JSON: the recorded one is the answer."""
-    return json.loads(text) == parsed(written)
+    return bool(json.loads(text) == parsed(written))
 
 
 def _check_whole(text: str, place: Place, field: str) -> None:
