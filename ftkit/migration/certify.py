@@ -53,12 +53,12 @@ def certify(
     """
     state = folder.state
     margin = state.margins[-1].value
+    stops, stops_source = _stops(folder, source)
     candidates = tuple(
-        _candidate(folder, CandidateName.parse(name), each, rows, frozen, shots, confidence)
+        _candidate(folder, CandidateName.parse(name), each, rows, frozen, shots, confidence, stops)
         for name, each in state.candidates.items()
     )
     headline = frozen.headline
-    stops, stops_source = _stops(folder, source)
     return Certificate(
         created_at=now(),
         ftkit_version=__version__,
@@ -107,6 +107,7 @@ def _candidate(
     frozen: Report,
     shots: int,
     confidence: float,
+    stops: date | None,
 ) -> Candidate:
     begun: dict[str, Any] = {
         "name": name.text,
@@ -118,6 +119,10 @@ def _candidate(
     if state.report is None:
         return Candidate(**begun, problem=state.problem or "it was not finished; run the same again")
     report = load_report(folder, report_path(name))
+    end = _candidate_stops(name.kind, report.model)
+    if end is not None and stops is not None and end <= stops:
+        problem = f"it stops answering on {end} itself, no later than the old model"
+        return Candidate(**begun, report=state.report, problem=problem)
     margin = folder.state.margins[-1].value
     try:
         comparison = compare(
@@ -257,6 +262,21 @@ def _stops(folder: MigrationFolder, source: SourceName) -> tuple[date | None, st
     return (None, None) if deadline is None else (deadline.on, f"{deadline.source}, read {deadline.as_of}")
 
 
+def _candidate_stops(kind: str, model: str) -> date | None:
+    """Return the day on which a candidate stops answering itself.
+
+    Args:
+        kind: the kind of the candidate.
+        model: ``"backend:model"`` that answers.
+
+    Returns:
+        The day; None if none is known.
+    """
+    backend, _, name = model.partition(":")
+    deadline = load_catalog().stops(backend, name, tuned=kind == "tuned")
+    return None if deadline is None else deadline.on
+
+
 def _training_closes(folder: MigrationFolder, source: SourceName) -> date | None:
     deadline = load_catalog().training_closes(source.host, str(folder.state.model).partition(":")[2])
     return None if deadline is None else deadline.on
@@ -289,6 +309,11 @@ def _checklist(
         )
         return _by_date(items)
     items += [ChecklistItem(by=switch, text=_deploy(candidate)) for candidate in passing]
+    for candidate in passing:
+        end = _candidate_stops(candidate.kind, str(candidate.model))
+        if end is not None:
+            text = f"Replace {candidate.name} too: it stops answering on this day, as far as the catalogue knows"
+            items.append(ChecklistItem(by=end, text=text))
     items += [
         ChecklistItem(
             by=switch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ftkit.backends import Sampling
@@ -85,7 +86,7 @@ def freeze(
         folder.drop_answers(_ANSWERS)  # a process that was killed may have left them
         return load_report(folder, FROZEN)
     if given is not None:
-        _check_given(given, rows)
+        _check_given(given, rows, str(state.model))
         known = {metric.name for metric in given.metrics}
         if rows.recipe.grading is not None and rows.recipe.grading.grader.name not in known:
             report = given.rescore(rows.metrics, primary=primary)
@@ -179,7 +180,15 @@ def _without(report: Report, test: Dataset, failed: Sequence[int]) -> Report:
     return smaller.rescore(primary=report.primary, comparators=report.comparators)
 
 
-def _check_given(report: Report, rows: MigrationRows) -> None:
+def _check_given(report: Report, rows: MigrationRows, old: str) -> None:
+    if _name_at_host(report.model) != _name_at_host(old):
+        raise MigrationError(
+            ErrorText(
+                *(Argument("frozen", text="frozen"), f": the report is of {report.model}, not of {old}; "),
+                "give the report of the model that is replaced, or name the model of the report",
+            ),
+            step="freeze",
+        )
     if report.output != rows.task.output:
         raise MigrationError(
             ErrorText(
@@ -208,3 +217,8 @@ def _check_given(report: Report, rows: MigrationRows) -> None:
             f"{verb(len(failed), 'has', 'have')} no answer, which would "
             "make the old model look worse than it is; freeze them again"
         )
+
+
+def _name_at_host(model: str) -> str:
+    """The name without the host, which other tools write as ``openai/name``."""
+    return re.split(r"[:/]", model, maxsplit=1)[-1]
