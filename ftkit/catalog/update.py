@@ -18,6 +18,7 @@ from ftkit.catalog.catalog import Catalog
 from ftkit.catalog.catalog_files import KINDS, UPDATES, built_in_catalog, make_row, read_updates, user_rows
 from ftkit.catalog.fact import Fact
 from ftkit.catalog.litellm_prices import is_price_map, price_map_rows
+from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError
 from ftkit.extras import require
 from ftkit.files import home, write_atomically
@@ -79,6 +80,8 @@ def update_catalog(
     Raises:
         ConfigError: the origin cannot be read, has neither form, or a row has no source or no date.
     """
+    if source is not None and not _is_address(source):
+        raise ConfigError(ErrorText(Argument("source"), f" {source[:200]!r} is no address; write e.g. https://…"))
     today = today or date.today()
     remote = "://" in origin
     text = _download(origin) if remote else _read(origin)
@@ -247,3 +250,11 @@ def _check_address(url: str, *, local: bool) -> None:
         raise ConfigError(
             "the address contains a user name or a password; it would be stored as the source of every row"
         )
+
+
+def _is_address(source: str) -> bool:
+    try:
+        parts = urlsplit(source)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # brackets that are not closed
+        return False

@@ -295,3 +295,9 @@ def test_an_address_is_read_within_bounds(monkeypatch: pytest.MonkeyPatch) -> No
         update_catalog("file:///etc/passwd")
     with pytest.raises(ConfigError, match="a user name or a password"):
         update_catalog("https://me:secret@example.com/map.json")
+
+
+@pytest.mark.parametrize("source", ["my notes", "ftp://example.com/x", "https://", "https://[", ""])
+def test_a_source_is_an_address(tmp_path: Path, source: str) -> None:
+    with pytest.raises(ConfigError, match="is no address; write e"):
+        update(tmp_path, source=source, as_of=date(2026, 11, 1))

@@ -94,3 +94,24 @@ def test_invisible_characters_that_a_script_needs_are_allowed(chats: Any) -> Non
 
 def test_a_social_security_number_is_found(chats: Any) -> None:
     assert len(ft.lint(chats(("my number is 219-09-9999", "a")), select=["S002"])["S002"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("Anthropic Key", f"sk-ant-api03-{'aB3_-' * 19}"),
+        ("Google API Key", f"AIza{'Sy0-_' * 7}"),
+        ("Groq Key", f"gsk_{'a1B2' * 13}"),
+        ("Hugging Face Token", f"hf_{'aBcDe' * 7}"[:37]),
+        ("Langfuse Key", "sk-lf-0a1b2c3d-0000-1111-2222-0a1b2c3d4e5f"),
+        ("LangSmith Key", f"lsv2_pt_{'0a' * 16}_{'1b' * 5}"),
+        ("OpenRouter Key", f"sk-or-v1-{'0a' * 32}"),
+        ("xAI Key", f"xai-{'a1B2' * 20}"),
+    ],
+)
+def test_keys_of_hosts_and_tracing_tools_are_secrets(chats: Any, kind: str, key: str) -> None:
+    report = ft.lint(
+        chats((f"my key is {key}.", "a"), ("hf_transfer, sk-ant-api, AIza and xai-org", "b")), select=["S001"]
+    )
+    assert [found.message for found in report["S001"] if kind in found.message] == [f"looks like a secret: {kind}"]
+    assert len({found.row for found in report["S001"]}) == 1

@@ -21,6 +21,18 @@ _LONG = re.compile(r"[A-Za-z0-9+/_=.:@-]{16,}")
 _SPACES = re.compile(r" {3,}")
 _NOT_SECRETS = ("Public IP (ipv4)",)
 
+_KEYS = (
+    ("Anthropic Key", re.compile(r"\bsk-ant-[a-z]{2,8}\d{2}-[\w-]{80,120}")),
+    ("Google API Key", re.compile(r"\bAIza[\w-]{35}(?![\w-])")),
+    ("Groq Key", re.compile(r"\bgsk_[A-Za-z0-9]{40,64}(?![A-Za-z0-9])")),
+    ("Hugging Face Token", re.compile(r"\bhf_[A-Za-z]{30,40}(?![A-Za-z0-9])")),
+    ("Langfuse Key", re.compile(r"\bsk-lf-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")),
+    ("LangSmith Key", re.compile(r"\blsv2_[a-z]{2}_[0-9a-f]{32}_[0-9a-f]{10}\b")),
+    ("OpenRouter Key", re.compile(r"\bsk-or-v1-[0-9a-f]{64}\b")),
+    ("xAI Key", re.compile(r"\bxai-[A-Za-z0-9]{70,90}(?![A-Za-z0-9])")),
+)
+"""Keys of hosts and tracing tools that stand in prompts and detect-secrets does not know."""
+
 _MAX_SEARCHED = 500_000
 """Characters of a row that S001 and S002 search, which bounds the time a row takes."""
 _WINDOW, _STEP = 2_000, 1_000
@@ -60,7 +72,8 @@ class Secret(RowRule):
     A text contains what looks like a key, a token, a password in a URL, or a private key. A tuned model may repeat
     it to anyone, and a host stores the file.
 
-    Found with the patterns of detect-secrets (AWS, Azure, GitHub, GitLab, OpenAI, Slack, Stripe, JWT, private keys, …).
+    Found with the patterns of detect-secrets (AWS, Azure, GitHub, GitLab, OpenAI, Slack, Stripe, JWT, private keys, …),
+    and those of Anthropic, Google, Groq, Hugging Face, Langfuse, LangSmith, OpenRouter and xAI.
     Searches the first 500,000 characters of a row. Revoke the secret, then replace it with a placeholder. Excerpts of
     the row show only its first letters.
     """
@@ -84,6 +97,10 @@ class Secret(RowRule):
                 if secret is not None:
                     shown = excerpt(text, max(0, text.find(secret)))
                     yield RuleFinding(f"looks like a secret: {detector.secret_type}", path, shown)
+            for kind, pattern in _KEYS:
+                key = pattern.search(text)
+                if key is not None:
+                    yield RuleFinding(f"looks like a secret: {kind}", path, excerpt(text, key.start()))
         yield from _cut_off(view)
 
 
