@@ -122,3 +122,9 @@ def test_no_score_is_held_to_nan(tmp_path: Path) -> None:
     asked = ["data", "traces", str(given), "-o", str(tmp_path / "rows.jsonl"), "--min-score", "help=nan"]
     ended = CliRunner().invoke(app, asked)
     assert (ended.exit_code, (tmp_path / "rows.jsonl").exists()) == (2, False)
+
+
+def test_an_error_of_the_host_is_no_answer(tmp_path: Path) -> None:
+    error = {"error": {"message": "rate limit reached", "type": "requests"}}
+    read = read_traces(log(tmp_path / "a.jsonl", payload(1), payload(2, response=error)))
+    assert (len(read.rows), read.left_out) == (1, {"cannot be read": 1})

@@ -152,6 +152,9 @@ def answer_turns(answer: Any, place: Place, field: str) -> list[Any]:
     given = [answer] if isinstance(answer, dict) else answer
     if not isinstance(given, list) or not given or answer == {}:
         raise DataError("there is no answer", place=place, field=field, problem="no_answer")
+    error = answer.get("error") if isinstance(answer, dict) and len(answer) == 1 else None
+    if isinstance(error, dict) and isinstance(error.get("message"), str):
+        raise DataError("the answer is an error of the host", place=place, field=field, problem="no_answer")
     if isinstance(answer, dict) and not _is_turn(answer):  # the answer itself is an object
         content = text if isinstance(text, str) else json.dumps(answer, ensure_ascii=False)
         return [{"role": "assistant", "content": content}]
