@@ -130,6 +130,7 @@ class JobScheduler:
             if job.status == "validating_files":
                 taken += 1  # jobs start in the order in which they were created, however long their validation takes
             if job.id in self._tasks:
+                taken += job.status == "queued"  # its validation has just ended, and it is the next to start
                 continue
             if job.stopping:
                 self._submit(job, self._stop_run)
