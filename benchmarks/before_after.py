@@ -181,7 +181,7 @@ def serving() -> float:
     """Seconds for 48 requests at once, after one that loads the model."""
     import openai
 
-    command = [sys.executable, "-m", "ftkit.cli", "serve", "--port", "0"]
+    command = [sys.executable, "-m", "ftkit", "serve", "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert server.stdout is not None

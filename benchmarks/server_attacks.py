@@ -32,7 +32,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = save_tiny(Path(folder) / "tiny", "llama", smollm_tokenizer(Path(folder)))
         process = subprocess.Popen(
-            [sys.executable, "-m", "ftkit.cli", "serve", "--port", "0", "--model", f"tiny={model}", "--allow-python"],
+            [sys.executable, "-m", "ftkit", "serve", "--port", "0", "--model", f"tiny={model}", "--allow-python"],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "FTKIT_HOME": f"{folder}/home"},

@@ -61,7 +61,7 @@ def start(plugged_in: list[str]) -> Callable[..., subprocess.Popen[str]]:
     def begin(*arguments: str) -> subprocess.Popen[str]:
         path = os.pathsep.join([*plugged_in, *filter(None, [os.environ.get("PYTHONPATH")])])
         return subprocess.Popen(
-            [sys.executable, "-m", "ftkit.cli", *arguments],
+            [sys.executable, "-m", "ftkit", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -116,7 +116,7 @@ def test_a_kill_pays_for_nothing_twice(account, folder, home):
 
     account.answers = slow
     worker = subprocess.Popen(
-        [sys.executable, "-m", "ftkit.cli", *_arguments(folder, "--concurrency", "4")],
+        [sys.executable, "-m", "ftkit", *_arguments(folder, "--concurrency", "4")],
         env=dict(os.environ), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 60

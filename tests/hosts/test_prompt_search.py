@@ -92,7 +92,7 @@ def test_a_killed_search_asks_nothing_twice(account, folder):
     asked, account.held_from = account.sent, 26
     words = [*ARGUMENTS, "--max-cost", "1", "--concurrency", "2"]
     worker = subprocess.Popen(
-        [sys.executable, "-m", "ftkit.cli", *words],
+        [sys.executable, "-m", "ftkit", *words],
         env=dict(os.environ),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

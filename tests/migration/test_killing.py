@@ -28,7 +28,7 @@ IN_FLIGHT = 8
 def run(folder: Path, *arguments: str, kill_when: Callable[[], bool] | None = None) -> int:
     """The command as a process of its own, killed at a moment; its exit status."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "ftkit.cli", "migrate", *arguments, "-o", str(folder)],
+        [sys.executable, "-m", "ftkit", "migrate", *arguments, "-o", str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=(folder.parent / "stderr.txt").open("a"),

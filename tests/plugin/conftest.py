@@ -34,7 +34,7 @@ class Installed:
 
     def ftkit(self, *arguments: str | Path, folder: Path | None = None) -> str:
         """Run ftkit's command line; returns what it printed to standard output."""
-        return self._run([sys.executable, "-m", "ftkit.cli", *map(str, arguments)], folder)
+        return self._run([sys.executable, "-m", "ftkit", *map(str, arguments)], folder)
 
     def _run(self, command: list[str], folder: Path | None) -> str:
         done = subprocess.run(

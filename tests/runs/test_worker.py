@@ -146,9 +146,7 @@ def test_a_full_disk_delays_events_and_does_not_end_the_run(
             time.sleep(1.0)
             assert run.state == "running"
             assert len(run.metrics) < seen + 40
-            shown = subprocess.run(
-                [sys.executable, "-m", "ftkit.cli", "runs"], capture_output=True, text=True, check=True
-            )
+            shown = subprocess.run([sys.executable, "-m", "ftkit", "runs"], capture_output=True, text=True, check=True)
             assert run.id in shown.stdout
             with pytest.raises(ft.FtkitError, match="the disk is full"):
                 ft.train(recipe, data, backend=f"local:{tiny_model}")

@@ -55,7 +55,7 @@ class Running:
         config = home / "serve.toml"
         config.write_text(settings)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ftkit.cli", "serve", "--port", "0", "--config", str(config), *arguments],
+            [sys.executable, "-m", "ftkit", "serve", "--port", "0", "--config", str(config), *arguments],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "FTKIT_HOME": str(home), "FTKIT_DEBUG": "1"},

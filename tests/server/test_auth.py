@@ -22,7 +22,7 @@ from .conftest import Running, new_home, rows, uploaded
 
 
 def keys_command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ftkit.cli", "serve", "keys", *arguments]
+    command = [sys.executable, "-m", "ftkit", "serve", "keys", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -21,7 +21,7 @@ PORT, SERVED = "8000", "smollm2-135m"
 
 def script() -> str:
     """The page's commands as one script, which stops at the first that fails."""
-    run = f'"{sys.executable}" -m ftkit.cli "$@"'
+    run = f'"{sys.executable}" -m ftkit "$@"'
     lines = [
         "set -eu",
         f'ftkit() {{ if [ "$1" = serve ]; then exec {run}; else {run}; fi; }}',  # so that $! is the server's own

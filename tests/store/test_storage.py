@@ -105,7 +105,7 @@ def test_a_read_only_home_is_read(disk: Path, monkeypatch: pytest.MonkeyPatch, j
             assert ft.runs.get("open").state == "queued"
         with pytest.raises(StorageError, match="read-only"):
             Store().append(RUN, "log", {})
-        shown = subprocess.run([sys.executable, "-m", "ftkit.cli", "runs"], capture_output=True, text=True, check=True)
+        shown = subprocess.run([sys.executable, "-m", "ftkit", "runs"], capture_output=True, text=True, check=True)
         assert RUN in shown.stdout
     assert ft.runs.get("open").state == "failed"
 

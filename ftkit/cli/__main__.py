@@ -1,7 +1,0 @@
-"""``python -m ftkit.cli``: the same as ``ftkit``, if the script is not on the path."""
-
-from __future__ import annotations
-
-from ftkit.cli import main
-
-main()
