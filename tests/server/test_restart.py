@@ -60,6 +60,7 @@ def test_a_job_goes_on_when_the_server_and_then_its_worker_are_killed(
     assert again.process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_jobs_start_in_the_order_of_creation_however_long_the_rows_take_to_check(rewarding: Running) -> None:
     client = rewarding.client()
     long = client.fine_tuning.jobs.create(model="decided", training_file=uploaded(client, rows(8000)))
