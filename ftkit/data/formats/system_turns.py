@@ -1,4 +1,4 @@
-"""Several system turns at the beginning of a recorded conversation, as the one that rows have."""
+"""Join several system turns at the beginning of a recorded conversation: rows have one system turn."""
 
 from __future__ import annotations
 
