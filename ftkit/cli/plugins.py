@@ -17,6 +17,7 @@ __all__ = ["plugins"]
 _REGISTRIES = {
     "losses": "ftkit.recipe.losses:LOSSES",
     "adapters": "ftkit.recipe.adapters.base:ADAPTERS",
+    "rollouts": "ftkit.recipe.rollout_engines:ROLLOUTS",
     "backends": "ftkit.backends.registry:BACKENDS",
     "engines": "ftkit.backends.engines:ENGINES",
     "hosts": "ftkit.backends.registry:HOSTS",

@@ -20,7 +20,7 @@ from ftkit.modeling.model_source import ModelSource
 from ftkit.modeling.peft_adapter import adapter_config, load_adapter
 from ftkit.modeling.pretrained import Pretrained, load_pretrained
 
-__all__ = ["MultiLoRAModel", "free_unused_memory", "supports_multi_lora", "weight_bytes_in_memory"]
+__all__ = ["MultiLoRAModel", "free_unused_memory", "is_plain_lora", "supports_multi_lora", "weight_bytes_in_memory"]
 
 _BASE = "__base__"
 """PEFT's name for a row without an adapter."""
@@ -41,9 +41,18 @@ def supports_multi_lora(source: ModelSource) -> bool:
     Raises:
         ModelError: the adapter's settings cannot be read.
     """
-    if source.adapter is None:
-        return False
-    config = adapter_config(source.adapter)
+    return source.adapter is not None and is_plain_lora(adapter_config(source.adapter))
+
+
+def is_plain_lora(config: Any) -> bool:
+    """Say whether an adapter changes nothing but weight matrices, each by the product of two.
+
+    Args:
+        config: its ``peft.PeftConfig``.
+
+    Returns:
+        Whether it does.
+    """
     plain = type(config) is LoraConfig and not config.use_dora and config.bias == "none"
     more = ("modules_to_save", "target_parameters", "trainable_token_indices", "alora_invocation_tokens")
     return plain and not any(getattr(config, name, None) for name in more)

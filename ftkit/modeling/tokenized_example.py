@@ -30,7 +30,7 @@ class TokenizedConversation:
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """Data on a rollout, an answer that the model sampled; arrays are float32 [supervised tokens].
+    """Data on a rollout, an answer that was sampled; arrays are float32 [supervised tokens].
 
     Attributes:
         advantage: advantage over the other answers to the prompt.
@@ -38,6 +38,7 @@ class Experience:
         sampled: log-probability of each token when it was sampled, computed by the sampler.
         old: the same, computed by the trainer; None as long as the model has not changed since.
         reference: log-probability of each token under the reference model; None if the loss does not need it.
+        correction: weight of each token for what the sampler computes otherwise than the trainer; None is 1.
     """
 
     advantage: float
@@ -45,6 +46,7 @@ class Experience:
     sampled: Floats
     old: Floats | None = None
     reference: Floats | None = None
+    correction: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from ftkit.recipe.plugin_modules import import_plugin_modules, plugin_modules
 from ftkit.recipe.preserve import Preserve
 from ftkit.recipe.reward_model import RewardModel
 from ftkit.recipe.rft import RFT
+from ftkit.recipe.rollout_engines import ROLLOUTS, RolloutEngine
 from ftkit.recipe.sft import SFT
 from ftkit.recipe.simpo import SimPO
 
@@ -26,6 +27,7 @@ __all__ = [
     "LOSSES",
     "ORPO",
     "RFT",
+    "ROLLOUTS",
     "SFT",
     "AdaLoRA",
     "Adapter",
@@ -42,6 +44,7 @@ __all__ = [
     "RecipeFacts",
     "RecipeFile",
     "RewardModel",
+    "RolloutEngine",
     "SimPO",
     "expand_grid",
     "field_values",

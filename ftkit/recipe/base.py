@@ -20,6 +20,7 @@ from ftkit.recipe.adapters.base import Auto
 from ftkit.recipe.eval_metric import EvalMetric
 from ftkit.recipe.field_docs import with_fields
 from ftkit.recipe.preserve import MaybePreserve
+from ftkit.recipe.rollout_engines import RolloutEngine
 from ftkit.schema import DeclaredModel
 from ftkit.schema.registered_field import RegisteredField
 
@@ -202,6 +203,11 @@ class Recipe(DeclaredModel):
     def grading(self) -> Grading | None:
         """How answers sampled during training are graded; ``None``: nothing is graded."""
         return Grading(self.eval_metric) if isinstance(self.eval_metric, Grader) else None
+
+    @property
+    def sampled_by(self) -> RolloutEngine | None:
+        """What samples its rollouts on this machine; ``None``: it has none that another engine could sample."""
+        return None
 
     @property
     def reserved_tokens(self) -> int:

@@ -17,6 +17,7 @@ from ftkit.graders import GRADERS, Grader
 from ftkit.recipe.adapters import ADAPTERS
 from ftkit.recipe.base import Recipe
 from ftkit.recipe.losses import LOSSES
+from ftkit.recipe.rollout_engines import ROLLOUTS
 from ftkit.registry import Registry
 
 __all__ = ["import_plugin_modules", "plugin_modules"]
@@ -25,7 +26,8 @@ __all__ = ["import_plugin_modules", "plugin_modules"]
 def plugin_modules(recipe: Recipe, *datasets: Dataset | None) -> list[dict[str, str]]:
     """List the modules that define the classes of a run, if a script registered them.
 
-    These are the classes of the recipe, its adapter, its graders and its metric, and of the rows' format and file type.
+    These are the classes of the recipe, its adapter, its rollout engine, its graders and its metric, and of the rows'
+    format and file type.
 
     ftkit's own classes and those of installed packages need no module: every process finds them by name.
 
@@ -43,6 +45,8 @@ def plugin_modules(recipe: Recipe, *datasets: Dataset | None) -> list[dict[str, 
         (LOSSES, recipe.kind, recipe, "kind"),
         (ADAPTERS, recipe.adapter.kind, recipe.adapter, "adapter.kind"),
     ]
+    if (engine := recipe.sampled_by) is not None:
+        chosen.append((ROLLOUTS, engine.kind, engine, "rollouts"))
     graders = {"grader": recipe.grading and recipe.grading.grader, "eval_metric": recipe.eval_metric}
     for field, grader in graders.items():
         if isinstance(grader, Grader):

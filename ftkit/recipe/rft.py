@@ -9,8 +9,11 @@ from typing_extensions import override
 
 from ftkit.graders import AnyGrader
 from ftkit.recipe.base import Grading, Recipe
+from ftkit.recipe.rollout_engines import AnyRollouts, RolloutEngine, rollout_engine
 
 __all__ = ["RFT"]
+
+_OF_OTHER_ENGINES = ("rollout_correction", "rollout_correction_clip_max", "max_sampler_difference")
 
 
 class RFT(Recipe):
@@ -76,6 +79,22 @@ class RFT(Recipe):
     dynamic_sampling: int = Field(default=0, ge=0)
     """How many times a step may replace prompts whose answers all have the same reward by other prompts (DAPO's dynamic
     sampling). Each time costs as much as sampling answers to the replaced prompts."""
+    rollouts: AnyRollouts = "torch"
+    """What samples the answers: ``"torch"``, ftkit's own engine with the weights in training, or ``"vllm"``, a vLLM
+    server that loads the adapter anew at each step; :class:`ft.VLLM <ftkit.backends.local.vllm.VLLM>` has its
+    settings. For LoRA and QLoRA."""
+    rollout_correction: Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] | None = (
+        "token_truncate"
+    )
+    """How the loss is corrected for what another engine computes otherwise (Yao et al. 2025, "Your Efficient RL
+    Framework Secretly Brings You Off-Policy Training"): each token is weighted by π_trainer/π_sampler, for
+    ``sequence_…`` by the product over its answer. Above the limit the ratio is cut to it (``…_truncate``), or the token
+    or answer is left out (``…_mask``). ``None`` corrects nothing."""
+    rollout_correction_clip_max: float = Field(default=3.0, gt=0.0)
+    """The limit of these ratios."""
+    max_sampler_difference: float | None = Field(default=0.1, gt=0.0)
+    """Stop a run before it learns from answers whose log-probabilities by another engine differ from the trainer's by
+    more than this, in nats per token on average. ``None`` stops at nothing."""
     eval_generations: int = Field(default=1, ge=1)
     """Answers to each validation prompt. One is decoded greedily; several are sampled at ``temperature``."""
     compute_multiplier: float | None = Field(default=None, gt=1e-5, le=10.0)
@@ -101,11 +120,22 @@ class RFT(Recipe):
                 'importance_sampling_level "sequence" weights answers, and loss_type "dapo" weights tokens; use '
                 'loss_type="grpo"'
             )
+        changed = [name for name in _OF_OTHER_ENGINES if getattr(self, name) != type(self).model_fields[name].default]
+        if changed and self.sampled_by.samples_with_trainer:
+            raise ValueError(
+                f"{', '.join(changed)}: what another engine computes otherwise than the trainer, and with rollouts="
+                f"{self.rollouts!r} the model in training samples by itself; leave it out, or name another engine"
+            )
 
     @property
     @override
     def grading(self) -> Grading:
         return Grading(self.grader, self.allow_python, self.isolation, self.embedder)
+
+    @property
+    @override
+    def sampled_by(self) -> RolloutEngine:
+        return rollout_engine(self.rollouts)
 
     @property
     @override

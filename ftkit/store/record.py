@@ -29,7 +29,8 @@ class Event(BaseModel):
     - ``step``: ``step``, ``steps``, ``epoch``, ``loss``, ``learning_rate``, ``grad_norm``, ``tokens``, ``seconds``, …
       Reinforcement fine-tuning adds ``reward``, ``reward_std``, ``reward_parts``, ``no_signal_share``,
       ``completion_length``, ``truncated_share``, ``repetition``, ``entropy``, ``kl``, ``clip_share``,
-      ``grader_errors``, ``sampler_difference`` and ``sampler_ratio``, where the backend reports them.
+      ``grader_errors``, ``sampler_difference`` and ``sampler_ratio``, where the backend reports them; where another
+      engine samples, ``sampler_difference_max``, ``correction_weight`` and ``correction_limited_share``, too.
     - ``validation``: ``step``, ``loss``, …; for reinforcement fine-tuning ``reward`` and others, and no ``loss``.
     - ``checkpoint``: ``step``, from which the run can be resumed.
     - ``report``: an evaluation of the run's model: ``label``, ``primary``, ``metrics`` (values by name), ``rows``,

@@ -129,6 +129,9 @@ class ExampleSource(ABC):
     def start(self) -> None:  # noqa: B027
         """Act before the first step; not called when a run resumes."""
 
+    def close(self) -> None:  # noqa: B027
+        """End what the source has started; called when the run ends, however it ends. Closing twice does nothing."""
+
     @abstractmethod
     def prepare(self, step: int) -> Batch:
         """Make the examples of a step.

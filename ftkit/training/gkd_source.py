@@ -12,7 +12,7 @@ from ftkit.modeling.tokenized_example import Example, TokenizedConversation
 from ftkit.training.adapter_modes import sampling_mode
 from ftkit.training.example_source import Batch, Evaluation, ExampleSource
 from ftkit.training.losses.gkd import GKDLoss, prompt_of
-from ftkit.training.rollouts import sample_tokens
+from ftkit.training.rollout_sampler import sample_tokens
 from ftkit.training.teacher import Teacher
 
 __all__ = ["GKDSource"]

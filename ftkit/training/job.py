@@ -129,7 +129,9 @@ def _fitted(
         shape = model_shape(config.get_text_config().to_dict(), scores=recipe.score_head)
     except ModelError:  # layers that the planner does not know
         return recipe
-    return fit_batch_tokens(written, recipe, shape, rows, validation, this_machine(), shared=True, shards=shards)
+    return fit_batch_tokens(
+        written, recipe, shape, rows, validation, this_machine().beside_rollouts(recipe), shared=True, shards=shards
+    )
 
 
 def _weights(model: Any, device: torch.device, workers: WorkerGroup) -> WholeWeights:
@@ -174,6 +176,8 @@ def train(
         job = replace(job, rehearsal=open_rehearsal(job.recipe.preserve))
     emit("log", {"message": "loading the model", "model": job.model})
     origin = check_recipe(job.recipe, job.model, job.data, job.validation)
+    if job.recipe.sampled_by is not None and workers.is_first:
+        job.recipe.sampled_by.check_installed()
     recipe = job.recipe.resolve(machine_facts(len(job.data)))
     loss = loss_of(recipe)
     warning = rate_warning(recipe)
@@ -291,7 +295,10 @@ def train(
             **({} if template_day is None else {"template_day": template_day.isoformat()}),
         },
     )
-    summary = loop.run()
+    try:
+        summary = loop.run()
+    finally:
+        source.close()
     state = weights.model_state(adapted.model)
     if workers.is_first:
         save_artefact(job.output, pretrained, adapted, recipe, {**job.record, "summary": summary}, state)

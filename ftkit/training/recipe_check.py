@@ -82,6 +82,8 @@ def check_recipe(
     if unsupported:
         reasons = "; ".join(f"{name}={getattr(recipe, name)!r}: {reason}" for name, reason in unsupported.items())
         _refuse(f"the local engine cannot honour the recipe. {reasons}. Leave these at their defaults", *unsupported)
+    if recipe.sampled_by is not None and (problem := recipe.sampled_by.problem(recipe)) is not None:
+        _refuse(problem[0], *problem[1])
     for name in recipe.local_models():
         if find_source(name.removeprefix("local:")).scores:
             _refuse(f"teacher: {name!r} is a reward model, which has no probabilities of tokens", "teacher")

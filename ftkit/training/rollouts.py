@@ -19,61 +19,25 @@ from ftkit.data import Dataset
 from ftkit.data.formats import text_content
 from ftkit.errors import RefusedError
 from ftkit.graders import Sample
-from ftkit.inference.offline import generate
-from ftkit.modeling.pretrained import Pretrained
 from ftkit.modeling.tokenized_example import Example, Experience, Floats, Ints, TokenizedConversation
 from ftkit.modeling.tool_calls import parse_tool_calls
-from ftkit.training.adapter_modes import ReferenceModel, sampling_mode
+from ftkit.training.adapter_modes import ReferenceModel
 from ftkit.training.dataloader import TokenRows
 from ftkit.training.example_source import Batch, Evaluation, ExampleSource, TrainingContext
 from ftkit.training.losses.advantages import advantages, token_weights
 from ftkit.training.reward_signal import RewardSignal
 from ftkit.training.rollout_groups import Completion, RolloutGroup, SampledTokens, group_rewards, rollout_metrics
+from ftkit.training.rollout_sampler import sampler_of
 from ftkit.training.sample_log import SampleLog, SampleRecord
+from ftkit.training.sampler_correction import check_difference, correction_weights, difference_metrics
 
-__all__ = ["RolloutSource", "sample_tokens"]
+__all__ = ["RolloutSource"]
 
 _KL_INTERVAL = 10
 """Steps between two measurements of the divergence from the reference while ``beta`` is 0."""
 
 _EVALUATION, _PROBE = 0, 1
 """Seeds of what is sampled outside of steps: the attempt number at step 0."""
-
-
-def sample_tokens(
-    pretrained: Pretrained,
-    prompts: Sequence[Ints],
-    *,
-    max_new_tokens: int,
-    temperature: float,
-    top_p: float,
-    seed: int,
-    numbers: Sequence[int] | None = None,
-) -> list[SampledTokens]:
-    """Sample one completion of each prompt. The one place where training asks the inference engine.
-
-    Args:
-        pretrained: the model, in :func:`~ftkit.training.adapter_modes.sampling_mode`.
-        prompts: token ids; equal prompts get different completions.
-        max_new_tokens: longest completion.
-        temperature: 0 decodes greedily.
-        top_p: sample from the likeliest tokens with this total probability.
-        seed: with a prompt's number, seeds its completion.
-        numbers: the number of each prompt; its place by default.
-
-    Returns:
-        The completions, in the order of the prompts.
-    """
-    completions = generate(
-        pretrained,
-        prompts,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_p=top_p,
-        seed=seed,
-        numbers=numbers,
-    )
-    return [SampledTokens(each.ids, each.logprobs, each.stopped) for each in completions]
 
 
 class RolloutSource(ExampleSource):
@@ -90,9 +54,20 @@ class RolloutSource(ExampleSource):
         self.steps_per_batch = int(self.recipe.num_iterations)
         self.prompts = _prompts(context.rows)
         self.reference_model = ReferenceModel(context.adapted, fresh=context.fresh_adapter)
+        self.sampler = sampler_of(context)
         self.sample_log = SampleLog(context.samples_file)
         self._row_numbers = {id(example): number for number, [example] in enumerate(context.rows.rows)}
         self._current: list[Example] = []
+
+    @override
+    def setup(self) -> None:
+        super().setup()
+        asked = self.prompts + ([] if (rows := self.context.validation_rows) is None else _prompts(rows))
+        self.sampler.setup(max(map(len, asked)) + self.recipe.max_output_tokens)
+
+    @override
+    def close(self) -> None:
+        self.sampler.close()
 
     @override
     def start(self) -> None:
@@ -111,7 +86,8 @@ class RolloutSource(ExampleSource):
         groups, metrics["resampled_groups"] = self._resample(step, groups)
         self._log_samples(step, groups)
         metrics["draw_seconds"] = round(time.monotonic() - began, 4)
-        self._current = self.examples(step, groups)
+        self._current, differences = self.corrected(step, self.examples(step, groups))
+        metrics |= differences
         return Batch(self._current, epoch, metrics)
 
     @override
@@ -180,13 +156,37 @@ class RolloutSource(ExampleSource):
             sequence = TokenizedConversation(ids, np.arange(len(ids)) >= len(prompt))
             examples.append(Example((sequence,), experience=experience))
         computer = self.context.computer
-        if self.steps_per_batch > 1:
-            examples = _with_logprobs("old", examples, computer.token_logprobs(examples, recipe.temperature))
+        if self.steps_per_batch > 1 or not self.sampler.engine.samples_with_trainer:
+            examples = _with_values("old", examples, computer.token_logprobs(examples, recipe.temperature))
         # Measured from time to time even when it has no weight: it shows how far the model has moved.
         if recipe.beta or step % _KL_INTERVAL == 0:
             with self.reference_model.active():
-                examples = _with_logprobs("reference", examples, computer.token_logprobs(examples, recipe.temperature))
+                examples = _with_values("reference", examples, computer.token_logprobs(examples, recipe.temperature))
         return examples
+
+    def corrected(self, step: int, examples: list[Example]) -> tuple[list[Example], dict[str, float]]:
+        """Weigh the tokens of examples by what another engine computes otherwise than the trainer.
+
+        Args:
+            step: the optimiser step.
+            examples: the examples, of :meth:`examples`.
+
+        Returns:
+            The examples, and metrics of the difference; the same ones and nothing if the model itself has sampled.
+
+        Raises:
+            TrainingError: the difference is above the recipe's bound.
+        """
+        if self.sampler.engine.samples_with_trainer:
+            return examples, {}
+        known = [one for example in examples if (one := example.experience) is not None]
+        trainer, sampler = [one.old for one in known if one.old is not None], [one.sampled for one in known]
+        check_difference(step, trainer, sampler, self.recipe)
+        found = [correction_weights(*pair, self.recipe) for pair in zip(trainer, sampler, strict=True)]
+        weights, above = [weight for weight, _ in found], sum(count for _, count in found)
+        if self.recipe.rollout_correction is not None:
+            examples = _with_values("correction", examples, weights)
+        return examples, difference_metrics(trainer, sampler, weights, above)
 
     def probe(self) -> RewardSignal:
         """Check on some training prompts that the rewards carry a signal.
@@ -232,22 +232,14 @@ class RolloutSource(ExampleSource):
     def _sample(
         self, prompts: Sequence[Ints], count: int, temperature: float, seed: int
     ) -> list[tuple[SampledTokens, ...]]:
-        """Sample ``count`` completions of each prompt; each worker a share of them."""
-
-        def sample(numbers: list[int], own: list[Ints]) -> list[SampledTokens]:
-            return sample_tokens(
-                self.context.pretrained,
-                own,
-                max_new_tokens=self.recipe.max_output_tokens,
-                temperature=temperature,
-                top_p=self.recipe.top_p,
-                seed=seed,
-                numbers=numbers,
-            )
-
-        with sampling_mode(self.context.adapted):
-            asked = [prompt for prompt in prompts for _ in range(count)]
-            completions = self.workers.map_shares(asked, [len(prompt) for prompt in asked], sample)
+        """Sample ``count`` completions of each prompt."""
+        completions = self.sampler.sample(
+            [prompt for prompt in prompts for _ in range(count)],
+            max_new_tokens=self.recipe.max_output_tokens,
+            temperature=temperature,
+            top_p=self.recipe.top_p,
+            seed=seed,
+        )
         return [tuple(completions[start : start + count]) for start in range(0, len(completions), count)]
 
     def _grade(
@@ -311,14 +303,14 @@ def _prompts(rows: TokenRows) -> list[Ints]:
     return [example.sequences[0].ids for example in rows.examples()]
 
 
-def _with_logprobs(name: str, examples: Sequence[Example], values: Sequence[Floats]) -> list[Example]:
+def _with_values(name: str, examples: Sequence[Example], values: Sequence[Floats]) -> list[Example]:
     return [
         replace(example, experience=replace(example.experience, **{name: value}))  # type: ignore[type-var]
         for example, value in zip(examples, values, strict=True)
     ]
 
 
-_ARRAYS = ("sampled", "old", "reference")
+_ARRAYS = ("sampled", "old", "reference", "correction")
 
 
 def _to_plain(example: Example) -> dict[str, Any]:

@@ -47,11 +47,18 @@ OTHER_OF_RFT = {
     "num_generations": 4, "max_output_tokens": 99, "temperature": 0.5, "top_p": 0.9, "advantage": "rloo",
     "loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 0.1, "epsilon_high": 0.3,
     "num_iterations": 2, "mask_truncated_completions": True, "dynamic_sampling": 1, "eval_generations": 3,
+    "rollouts": "vllm", "rollout_correction": "sequence_mask", "rollout_correction_clip_max": 2.0,
+    "max_sampler_difference": 0.5,
     "compute_multiplier": 0.5, "reasoning_effort": "low",
     "probe_prompts": 0, "use_bias_correction_kl": False, "allow_python": True, "isolation": "process",
     "embedder": "local:smollm2-135m",
 }  # fmt: skip
-GO_TOGETHER = {"importance_sampling_level": {"loss_type": "grpo"}}
+GO_TOGETHER = {
+    "importance_sampling_level": {"loss_type": "grpo"},
+    "rollout_correction": {"rollouts": "vllm"},
+    "rollout_correction_clip_max": {"rollouts": "vllm"},
+    "max_sampler_difference": {"rollouts": "vllm"},
+}
 """Fields that a recipe takes with others alone."""
 
 

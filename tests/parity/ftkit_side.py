@@ -161,10 +161,12 @@ def drawn_batch(
     context = _context(resolved, folder, loaded, adapted, rows)
     rollouts, computer = RolloutSource(context), context.computer
     _take(drawn, adapted)
-    examples = rollouts.examples(1, [_group(at, one, loaded) for at, one in enumerate(groups)])
+    drawn_groups = [_group(at, one, loaded) for at, one in enumerate(groups)]
+    examples, differences = rollouts.corrected(1, rollouts.examples(1, drawn_groups))
     _take(now, adapted)
-    loss, _ = computer.compute(computer.packs(examples), loss_function.size(examples), lambda part: part.backward())
-    return Found(loss, {name: one.grad for name, one in adapted.parameters.items() if one.grad is not None})
+    loss, more = computer.compute(computer.packs(examples), loss_function.size(examples), lambda part: part.backward())
+    gradients = {name: one.grad for name, one in adapted.parameters.items() if one.grad is not None}
+    return Found(loss, gradients, metrics={**differences, **more})
 
 
 def _context(
@@ -202,8 +204,8 @@ def _sequence(prompt: list[int], answer: list[int]) -> TokenizedConversation:
 def _group(number: int, group: DrawnGroup, loaded: Pretrained) -> RolloutGroup:
     answers = [
         Completion(
-            SampledTokens(tuple(ids), (0.0,) * len(ids), ids[-1] in loaded.chat_template.stop_ids), "", Grade(reward)
+            SampledTokens(tuple(ids), tuple(logprobs), ids[-1] in loaded.chat_template.stop_ids), "", Grade(reward)
         )
-        for ids, reward in zip(group.completions, group.rewards, strict=True)
+        for ids, reward, logprobs in zip(group.completions, group.rewards, group.sampled, strict=True)
     ]
     return RolloutGroup(number, np.array(group.prompt, dtype=np.int32), tuple(answers))

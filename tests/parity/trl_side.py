@@ -376,29 +376,39 @@ def _backward(trainer: Any, batch: dict[str, Any]) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class DrawnGroup:
-    """One prompt with the answers that were drawn for it, in token ids, and what each was worth."""
+    """One prompt with the answers that were drawn for it, in token ids, and what each was worth.
+
+    Attributes:
+        logprobs: log-probability of each token of each answer, as an engine that drew them says; by default 0.
+    """
 
     prompt: list[int]
     completions: list[list[int]]
     rewards: list[float]
+    logprobs: list[list[float]] | None = None
+
+    @property
+    def sampled(self) -> list[list[float]]:
+        return self.logprobs or [[0.0] * len(ids) for ids in self.completions]
 
 
 def grpo(
     folder: str, config: PeftConfig | None, drawn: Weights, now: Weights, groups: Sequence[DrawnGroup], output: Path,
-    **settings: Any,
+    corrects: bool = False, **settings: Any,
 ) -> Found:  # fmt: skip
     """``GRPOTrainer.compute_loss`` on one batch of answers, from its rewards on; the reference is the base model.
 
     Args:
         drawn: the weights that the answers are taken to have been drawn with.
         now: the weights of the loss and its gradients.
+        corrects: whether the answers are taken to have been drawn by vLLM, for whose difference the loss is corrected.
         settings: of the ``GRPOConfig``.
     """
     count = len(groups[0].completions)
     flat = [
-        (group.prompt, ids, reward)
+        (group.prompt, ids, reward, logprobs)
         for group in groups
-        for ids, reward in zip(group.completions, group.rewards, strict=True)
+        for ids, reward, logprobs in zip(group.completions, group.rewards, group.sampled, strict=True)
     ]
 
     def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
@@ -407,7 +417,7 @@ def grpo(
         return {
             "prompt_ids": [one[0] for one in asked],
             "completion_ids": ids,
-            "logprobs": [[0.0] * len(one) for one in ids],
+            "logprobs": [one[3] for one in asked],
             "worth": [one[2] for one in asked],
         }
 
@@ -420,8 +430,10 @@ def grpo(
         processing_class=_tokenizer(folder), peft_config=config, rollout_func=rollout,
     )  # fmt: skip
     trainer.current_gradient_accumulation_steps = 1
+    trainer.use_vllm, trainer._last_loaded_step = corrects, 0  # the answers above stand in the place of vLLM's
     _put(drawn, trainer.model)
     trainer.model.train()
     batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
     _put(now, trainer.model)
-    return _backward(trainer, batch)
+    metrics = {name: values[-1] for name, values in trainer._metrics["train"].items()}
+    return replace(_backward(trainer, batch), metrics=metrics)

@@ -118,6 +118,8 @@ class LocalBackend(OwnModelBackend):
         """
         _check_installed("training on this machine")
         check_recipe(recipe, self._checked_source_name(), data, validation, has_cuda=has_cuda)
+        if recipe.sampled_by is not None and has_cuda is None:
+            recipe.sampled_by.check_installed()
         check_sharding(self._strategy, recipe, self.name)
         plugin_modules(recipe, data, validation)
         default_max_parallel()

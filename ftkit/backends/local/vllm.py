@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ftkit.inference.vllm.settings import VLLMSettings
+from ftkit.inference.vllm.rollout_settings import VLLMRollouts
 
 if TYPE_CHECKING:
     from ftkit.backends.local.vllm_answerer import VLLMAnswerer
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["VLLM"]
 
 
-class VLLM(VLLMSettings):
+class VLLM(VLLMRollouts):
     """Answer with vLLM: ``ft.Model("local:…", task, engine=ft.VLLM(…))``, or ``engine="vllm"`` for the defaults.
+
+    ``ft.RFT(…, rollouts=ft.VLLM(…))`` samples the answers of reinforcement with it.
 
     ftkit starts ``vllm serve`` as a process of its own, from the environment that vLLM is installed in, when the model
     is first asked, and takes it down with :meth:`ftkit.Model.close` or at the end of this process. Or it asks the

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from peft import LoraConfig
 
 from ftkit.errors import ModelError
 from ftkit.files import free_bytes
-from ftkit.inference.multi_lora import supports_multi_lora
+from ftkit.inference.multi_lora import is_plain_lora
 from ftkit.modeling.merge import merge_adapter, save_merged, save_tokenizer_and_generation_config
 from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.model_source import ModelSource
@@ -16,7 +17,7 @@ from ftkit.modeling.peft_adapter import adapter_config
 from ftkit.modeling.pretrained import load_config
 from ftkit.modeling.tokenizer import load_chat_template
 
-__all__ = ["merge_into", "why_merged"]
+__all__ = ["merge_into", "why_merged", "why_not_loaded"]
 
 _CHANGED_SCALES = ("rank_pattern", "alpha_pattern")
 _NOT_SERVED = ("layer_replication", "lora_bias", "use_bdlora", "use_qalora", "corda_config", "eva_config")
@@ -41,8 +42,20 @@ def why_merged(source: ModelSource, max_rank: int) -> str | None:
         return None
     if source.quantisation is not None:
         return f"it was trained on weights in {source.quantisation.quant_type}, and vLLM would hold others"
-    config = adapter_config(source.adapter)
-    if not isinstance(config, LoraConfig) or not supports_multi_lora(source):
+    return why_not_loaded(adapter_config(source.adapter), max_rank)
+
+
+def why_not_loaded(config: Any, max_rank: int) -> str | None:
+    """Say why vLLM cannot load an adapter beside its base.
+
+    Args:
+        config: its ``peft.PeftConfig``.
+        max_rank: largest rank that the server takes.
+
+    Returns:
+        The reason; None for an adapter that vLLM can serve beside its base with the same results.
+    """
+    if not isinstance(config, LoraConfig) or not is_plain_lora(config):
         kind = (
             "DoRA" if getattr(config, "use_dora", False) else str(getattr(config.peft_type, "value", config.peft_type))
         )

@@ -62,6 +62,8 @@ class VLLMEngine(InferenceEngine):
         base: name of the base model there.
         max_length: longest prompt with its answer, in tokens.
         rows: largest number of answers at a time; further requests wait.
+        processed: whether the server computes log-probabilities at the temperature of the request and among the tokens
+            that it may take (``--logprobs-mode processed_logprobs``), and not at temperature 1 among all.
         explain: turns the error of a call into the one to raise, e.g. if the server has ended.
     """
 
@@ -72,10 +74,11 @@ class VLLMEngine(InferenceEngine):
         base: str,
         max_length: int | None,
         rows: int,
+        processed: bool = False,
         explain: Callable[[ModelError], ModelError] = lambda error: error,
     ) -> None:
         self._client, self._base, self._max_length, self._rows = client, base, max_length, rows
-        self._explain = explain
+        self._processed, self._explain = processed, explain
         self._room = asyncio.Semaphore(rows)
         self._asked: set[_Asked] = set()
         self._running = self._max_running = self._steps = 0
@@ -92,7 +95,7 @@ class VLLMEngine(InferenceEngine):
     @override
     def add(self, request: GenerationRequest, on_event: OnEvent) -> _Asked:
         asked = _Asked(request, on_event)
-        problem = _unsupported(request)
+        problem = _unsupported(request, processed=self._processed)
         if problem is not None or self._closed:
             asked.send(Failed(ModelError(problem or "the model was unloaded")))
             return asked
@@ -159,7 +162,7 @@ class VLLMEngine(InferenceEngine):
 
     async def _receive(self, asked: _Asked) -> None:
         request, started = asked.request, time.monotonic()
-        answer, held = _Answer(request), list[TokenEvent]()
+        answer, held = _Answer(request, processed=self._processed), list[TokenEvent]()
         cached, ended = 0, None
         async with contextlib.aclosing(self._client.stream(_PATH, self._body(request))) as events:
             async for event in events:
@@ -259,8 +262,9 @@ class VLLMEngine(InferenceEngine):
 class _Answer:
     """The tokens of an answer, as they come."""
 
-    def __init__(self, request: GenerationRequest) -> None:
+    def __init__(self, request: GenerationRequest, *, processed: bool = False) -> None:
         self._request = request
+        self._at_1 = not processed or request.sampling.temperature in (0.0, 1.0)
         self.ids: list[int] = []
         self.stopped_by_text = False
         self._stopped = False
@@ -313,7 +317,7 @@ class _Answer:
         if self._detokenizer is not None and (stopped or len(self.ids) >= self._request.max_tokens):
             text += self._detokenizer.end()
         self._stopped = stopped
-        return TokenEvent(token, logprob, logprob, top, text, stopped)
+        return TokenEvent(token, logprob if self._at_1 else math.nan, logprob, top, text, stopped)
 
     def finish_reason(self, said: str | None) -> Literal["stop", "length"]:
         """Say why the answer ended.
@@ -339,11 +343,13 @@ class _Answer:
         raise ModelError(f"vLLM has not completed an answer; the reason that it gives is {said!r}")
 
 
-def _unsupported(request: GenerationRequest) -> str | None:
+def _unsupported(request: GenerationRequest, *, processed: bool) -> str | None:
     """What of a request vLLM's API cannot do."""
     if request.stop and request.decode is None:
         return "stop strings need decode"
-    if request.sampling_logprobs and request.sampling.temperature not in (0.0, 1.0):
+    if request.sampling_logprobs and processed and request.sampling.temperature and request.sampling.top_p < 1:
+        return "vLLM reports log-probabilities among the tokens that top_p leaves, and they were asked for among all"
+    if request.sampling_logprobs and not processed and request.sampling.temperature not in (0.0, 1.0):
         return "vLLM reports log-probabilities at temperature 1 alone, and they were asked for at another temperature"
     return None
 

@@ -83,6 +83,7 @@ class VLLMServer:
     Attributes:
         settings: how it is started, or where it is.
         wanted: the first model that it was wanted for.
+        processed: whether log-probabilities are those at the temperature of each request, as rollouts need them.
         lock: held while it starts or loads an adapter.
         leases: how many hold it.
         names: the names that it was asked for by.
@@ -93,6 +94,7 @@ class VLLMServer:
 
     settings: VLLMSettings
     wanted: Wanted
+    processed: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
     leases: int = 0
     names: set[str] = field(default_factory=set)
@@ -177,6 +179,30 @@ class VLLMServer:
             self._served[key] = ServedAdapter(name, template, GrammarCache(template.tokenizer, template.stop_ids))
         return self._served[key]
 
+    def check_logprobs(self) -> None:
+        """Refuse a server whose log-probabilities are not of the kind that :attr:`processed` says.
+
+        Processed ones are those among the tokens that may be taken, so the only one that is allowed has probability 1.
+
+        Raises:
+            ModelError: they are of the other kind; says how to start the server.
+        """
+        body = {
+            "model": self._base, "prompt": [0], "max_tokens": 1, "temperature": 1.0, "allowed_token_ids": [0],
+            "logprobs": 0, "seed": 0,
+        }  # fmt: skip
+        try:
+            [value] = self._asked.post("/v1/completions", body)["choices"][0]["logprobs"]["token_logprobs"]
+            found = abs(float(value)) < 1e-6
+        except (KeyError, IndexError, TypeError, ValueError):
+            raise ModelError(f"{self._asked.name}: /v1/completions returned no log-probability") from None
+        if found != self.processed:
+            wanted, at = ("processed", "the sampling temperature") if self.processed else ("raw", "temperature 1")
+            raise ModelError(
+                f"the vLLM server at {self._asked.url} does not report log-probabilities at {at}, which rollouts need; "
+                f"start it with --logprobs-mode {wanted}_logprobs"
+            )
+
     def stop(self) -> None:
         """Take the server down if it was started here; else unload what ftkit has loaded into it."""
         engine, self._engine = self._engine, None
@@ -236,7 +262,8 @@ class VLLMServer:
             "vllm",
         ]
         # llguidance is what ftkit's own engine uses, so the same grammars hold answers in the same way.
-        arguments += ["--structured-outputs-config", '{"backend": "guidance"}', "--logprobs-mode", "raw_logprobs"]
+        mode = "processed_logprobs" if self.processed else "raw_logprobs"
+        arguments += ["--structured-outputs-config", '{"backend": "guidance"}', "--logprobs-mode", mode]
         arguments += ["--enable-prompt-tokens-details", "--trust-request-chat-template", "--disable-log-stats"]
         arguments += ["--disable-uvicorn-access-log"]
         if self.wanted.merged is None:
@@ -244,6 +271,8 @@ class VLLMServer:
             arguments += ["--max-lora-rank", str(settings.max_lora_rank)]
         if settings.max_model_len is not None:
             arguments += ["--max-model-len", str(settings.max_model_len)]
+        if settings.gpu_memory_utilization is not None:
+            arguments += ["--gpu-memory-utilization", str(settings.gpu_memory_utilization)]
         return [*arguments, *settings.options]
 
     def _meet(self) -> None:
@@ -266,14 +295,30 @@ class VLLMServer:
             base=self._base,
             max_length=length if isinstance(length, int) else None,
             rows=self.settings.max_num_seqs,
+            processed=self.processed,
             explain=self._explained,
         )
 
     def _load(self, folder: Path, identity: Identity) -> str:
         # The name says which files it was, so that files that were replaced are loaded again.
         name = "ftkit-" + canonical_digest(f"{folder}\n{identity}").rpartition(":")[2][:16]
+        self.load(name, folder)
+        return name
+
+    def load(self, name: str, folder: Path) -> None:
+        """Load an adapter beside the base, unless one of this name is there.
+
+        vLLM reuses computed prompts by the adapter's name and folder, so other weights need another name.
+
+        Args:
+            name: its name at the server.
+            folder: where its files are; they must stay there until it is unloaded.
+
+        Raises:
+            ModelError: it cannot be loaded.
+        """
         if name in self._loaded:
-            return name
+            return
         try:
             body = {"lora_name": name, "lora_path": str(folder)}
             self._asked.post("/v1/load_lora_adapter", body, timeout_s=_LOAD_S)
@@ -285,9 +330,18 @@ class VLLMServer:
                     if "status 404" in said or "status 405" in said
                     else "export it merged, and name the result"
                 )
-                raise ModelError(f"the adapter {folder} cannot be loaded: {said}; {hint}") from None
+                raise self._explained(ModelError(f"the adapter {folder} cannot be loaded: {said}; {hint}")) from None
         self._loaded[name] = folder
-        return name
+
+    def unload(self, name: str) -> None:
+        """Forget an adapter that :meth:`load` has loaded.
+
+        Args:
+            name: its name at the server.
+        """
+        if self._loaded.pop(name, None) is not None:
+            with contextlib.suppress(ModelError):  # nobody asks for it any more
+                self._asked.post("/v1/unload_lora_adapter", {"lora_name": name}, timeout_s=10.0)
 
     def _explained(self, error: ModelError) -> ModelError:
         """The error to raise for one of a call: why the server has ended, if it has."""

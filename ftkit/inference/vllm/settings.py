@@ -22,8 +22,15 @@ _OWN_OPTIONS = (
     "--host", "--port", "--uds", "--api-key", "--model", "--tokenizer", "--served-model-name", "--dtype",
     "--max-model-len", "--max-num-seqs", "--enable-lora", "--max-loras", "--max-lora-rank", "--generation-config",
     "--structured-outputs-config", "--logprobs-mode", "--chat-template", "--config", "--quantization",
+    "--gpu-memory-utilization",
 )  # fmt: skip
 """Options that ftkit sets, or on which it relies that nobody does."""
+
+_OF_A_START = (
+    "dtype", "executable", "gpu_memory_utilization", "max_lora_rank", "max_loras", "max_model_len", "options",
+    "start_timeout_s",
+)  # fmt: skip
+"""Fields that say how a server is started."""
 
 
 class VLLMSettings(DeclaredModel):
@@ -49,6 +56,9 @@ class VLLMSettings(DeclaredModel):
     """Adapters that answer in one batch. More may be loaded."""
     max_lora_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 64
     """Largest rank of an adapter that is loaded beside its base. Others are merged."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the GPU's memory that the server takes. By default vLLM's own, nearly all of it; for rollouts, beside
+    the training, 0.3."""
     start_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     """How long the server may take to start, in seconds."""
     options: tuple[str, ...] = ()
@@ -76,8 +86,8 @@ class VLLMSettings(DeclaredModel):
             raise ValueError("url: write the server's address like http://127.0.0.1:8000")
         if parts.username or parts.password:
             raise ValueError("url: give no key in the address; put it into the environment variable of api_key_env")
-        starts = {"executable", "dtype", "max_model_len", "max_loras", "max_lora_rank", "start_timeout_s", "options"}
-        written = sorted(starts & self.model_fields_set)
+        # By value: a recipe that is read from its dump has set every field.
+        written = [name for name in _OF_A_START if getattr(self, name) != type(self).model_fields[name].default]
         if written:
             raise ValueError(f"{', '.join(written)}: how a server is started; the one at url runs already")
 

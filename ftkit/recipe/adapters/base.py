@@ -66,6 +66,8 @@ class Adapter(DeclaredModel):
     """Whether the update can be added to the base weights, for ``export(form="merged")``."""
     merges_for_sampling: ClassVar[bool] = False
     """Whether rollouts add the update to weights held in float32 while they sample. Planning counts these copies."""
+    loads_at_run_time: ClassVar[bool] = False
+    """Whether a server such as vLLM can load it beside its base while it runs, as it must for rollouts."""
     continues: ClassVar[bool] = True
     """Whether a new run can start from the weights of an adapter of this kind."""
     averages: ClassVar[bool] = True

@@ -52,6 +52,7 @@ class LoRA(_LowRank):
     """Low-rank adapters beside 16- or 32-bit weights: W·x + (alpha/r)·B·A·x, with W frozen."""
 
     merges_for_sampling: ClassVar[bool] = True
+    loads_at_run_time: ClassVar[bool] = True
 
     kind: Literal["lora"] = "lora"
 
@@ -66,6 +67,8 @@ class QLoRA(_LowRank):
 
     With double quantisation a weight takes 4 + 8/64 + 32/(64·256) ≈ 4.127 bits.
     """
+
+    loads_at_run_time: ClassVar[bool] = True
 
     kind: Literal["qlora"] = "qlora"
     quant_type: Literal["nf4", "fp4"] = "nf4"

@@ -61,6 +61,8 @@ def estimate(
             "answers count as long as max_output_tokens allows, and all as trained on"
             + (graded if recipe.grading is not None else "")
         )
+    if recipe.sampled_by is not None:
+        notes += recipe.sampled_by.plan_notes(target.device)
     if recipe.local_models():
         notes.append(f"memory and time of {' and '.join(recipe.local_models())}, which the run asks, are not included")
     own, shards = share or work, layout.shards

@@ -30,7 +30,7 @@ def rollout_seconds(shape: ModelShape, recipe: Any, work: Workload, speed: Machi
     """Predict the seconds per step that rollouts take.
 
     These are the generation, the log-probabilities under the reference model, and those under the current model if
-    several steps use the same answers.
+    several steps use the same answers, or another engine samples them.
 
     Args:
         shape: shape of the model.
@@ -46,7 +46,8 @@ def rollout_seconds(shape: ModelShape, recipe: Any, work: Workload, speed: Machi
     packs = [pack for step in work.steps for pack in step]
     once = no_grad_seconds(shape, recipe, packs, speed, shared=shared) / len(work.steps)
     iterations = getattr(recipe, "num_iterations", 1)
-    old = once if iterations > 1 else 0.0
+    sampled_elsewhere = recipe.sampled_by is not None and not recipe.sampled_by.samples_with_trainer
+    old = once if iterations > 1 or sampled_elsewhere else 0.0
     # The divergence is measured on new answers only, and every few steps if it is not in the loss.
     reference = once if recipe.beta else once / _DIVERGENCE_STEPS
     return float((generation + old + reference) / iterations)

@@ -62,7 +62,7 @@ def estimate_local_run(
         DataError: a row cannot be trained on.
         ConfigError: there is no such GPU.
     """
-    target = this_machine() if device is None else named_gpu(device)
+    target = (this_machine() if device is None else named_gpu(device)).beside_rollouts(recipe)
     source = check_recipe(recipe, model, data, validation, has_cuda=target.device == "cuda")
     if is_embedded(source.base):
         expand_embedded()

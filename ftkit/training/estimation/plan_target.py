@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ftkit.catalog import OVERRIDE, GpuRates, load_catalog
 from ftkit.errors import ConfigError
 from ftkit.modeling.model_shape import LinearLayer
+from ftkit.recipe import Recipe
 from ftkit.training.estimation.communication import Interconnect
 from ftkit.training.estimation.device_name import GPUS_PER_NODE, interconnect_of, split_device
 from ftkit.training.estimation.time_model import FEW_ROWS, MachineSpeed
@@ -55,6 +56,18 @@ class PlanTarget:
     fast_bf16: bool
     speed: SpeedOf
     interconnect: Interconnect | None = None
+
+    def beside_rollouts(self, recipe: Recipe) -> PlanTarget:
+        """Return the machine without what an engine takes that samples a recipe's rollouts.
+
+        Args:
+            recipe: the recipe.
+
+        Returns:
+            The machine with the memory that is left for the training.
+        """
+        share = 0.0 if recipe.sampled_by is None else recipe.sampled_by.memory_share(self.device)
+        return replace(self, memory=round(self.memory * (1 - share))) if share else self
 
 
 def this_machine() -> PlanTarget:

@@ -105,10 +105,17 @@ class GRPOLoss(Loss[RFT]):
         stored = [each.old for each in experiences if each.old is not None]
         old = tensor(stored) if len(stored) == len(experiences) else current
         references = [each.reference for each in experiences if each.reference is not None]
+        corrections = [each.correction for each in experiences if each.correction is not None]
         advantage = torch.tensor([each.advantage for each in experiences], device=current.device)
         weights = torch.tensor([each.weight for each in experiences], device=current.device)
         losses = policy_losses(
-            tokens.logprobs, old, tensor(references) if references else None, advantage, tokens.sequence_indices, recipe
+            tokens.logprobs,
+            old,
+            tensor(references) if references else None,
+            advantage,
+            tokens.sequence_indices,
+            recipe,
+            tensor(corrections) if corrections else None,
         )
         difference = old - sampled
         metrics = {
@@ -123,7 +130,13 @@ class GRPOLoss(Loss[RFT]):
 
 
 def policy_losses(
-    now: Tensor, old: Tensor, reference: Tensor | None, advantage: Tensor, owners: Tensor, recipe: RFT
+    now: Tensor,
+    old: Tensor,
+    reference: Tensor | None,
+    advantage: Tensor,
+    owners: Tensor,
+    recipe: RFT,
+    correction: Tensor | None = None,
 ) -> PolicyLosses:
     """Compute the loss of each of the ``A`` tokens of ``N`` answers.
 
@@ -134,6 +147,8 @@ def policy_losses(
         advantage: the advantage of each answer ``[N]``.
         owners: the answer that each token belongs to ``[A]``.
         recipe: ε, β, and whether ratios are per token or per answer.
+        correction: weight of each token for what the sampler computes otherwise than the trainer ``[A]``; None is 1. As
+            in TRL, the divergence is not weighted.
 
     Returns:
         Losses, which tokens are clipped, and the divergence from the reference.
@@ -146,6 +161,8 @@ def policy_losses(
     token_advantage = advantage[owners]
     low, high = 1 - recipe.epsilon, 1 + (recipe.epsilon if recipe.epsilon_high is None else recipe.epsilon_high)
     losses = -torch.min(ratio * token_advantage, ratio.clamp(low, high) * token_advantage)
+    if correction is not None:
+        losses = losses * correction
     clipped = ((ratio < low) & (token_advantage < 0)) | ((ratio > high) & (token_advantage > 0))
     divergence = None
     if reference is not None:

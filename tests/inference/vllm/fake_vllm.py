@@ -1,14 +1,19 @@
 """A program that speaks vLLM's command line and HTTP API, as vLLM 0.32 was read, and answers without a model.
 
 An answer is the adapter's number, then the last tokens of the prompt backwards, then the end of turn: so it shows which
-tokens and which adapter were asked. ``FAKE_VLLM_LOG`` names a file that gets a line of JSON for every start and
-call; the file of this name with ``.ways`` says how the server misbehaves from now on.
+tokens and which adapter were asked. In the way ``uniform VOCABULARY OFFSET`` it is a few random tokens that follow from
+the seed, whose probabilities are those of a model that knows nothing, but for the offset in nats.
+
+``FAKE_VLLM_LOG`` names a file that gets a line of JSON for every start and call; the file of this name with ``.ways``
+says how the server misbehaves from now on.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 import signal
 import sys
 import time
@@ -82,7 +87,11 @@ class Server(BaseHTTPRequestHandler):
             self.answer({"error": "Unauthorized"}, 401)
         elif self.path == "/v1/load_lora_adapter" and way() != "no_runtime_lora":
             self.adapters[body["lora_name"]] = body["lora_path"]
+            log(adapter=sorted(file.name for file in Path(body["lora_path"]).iterdir()))
             self.answer(f"Success: LoRA adapter '{body['lora_name']}' added successfully.")
+        elif self.path == "/v1/unload_lora_adapter" and body["lora_name"] in self.adapters:
+            del self.adapters[body["lora_name"]]
+            self.answer(f"Success: LoRA adapter '{body['lora_name']}' removed successfully.")
         elif self.path == "/tokenize":
             self.answer({"tokens": self.tokens(body)})
         elif self.path != "/v1/completions":
@@ -113,6 +122,14 @@ class Server(BaseHTTPRequestHandler):
             ids = allowed
         if way() == "endless":
             ids = number * 10_000
+        uniform = way().split()[1:] if way().startswith("uniform") else []
+        if uniform and not allowed:
+            draw = random.Random(body.get("seed", 0))
+            ids = [*(draw.randrange(300, 9_000) for _ in range(draw.randint(2, 5))), END]
+        if "stream" not in body:
+            known = 0.0 if self.options.get("--logprobs-mode") == "processed_logprobs" else -3.0
+            self.answer({"choices": [{"token_ids": ids, "logprobs": {"token_logprobs": [known]}}]})
+            return
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
@@ -130,6 +147,8 @@ class Server(BaseHTTPRequestHandler):
                 time.sleep(0.01)
             ended = "stop" if token in body["stop_token_ids"] else "length" if count == body["max_tokens"] else None
             logprob = float("nan") if way() == "nan" else -0.5
+            if uniform:
+                logprob = float(uniform[1]) - math.log(int(uniform[0]))
             if body.get("structured_outputs"):
                 logprob = -0.1
             top = {f"token_id:{token}": logprob, "token_id:7": -3.0, "token_id:8": -1.0}

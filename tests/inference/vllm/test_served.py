@@ -6,12 +6,16 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import ftkit as ft
 from ftkit.backends import Request, Sampling
+from ftkit.graders import FunctionGrader
+from ftkit.training.job import Job, train
 from tests.tiny import save_adapter
+from tests.training import worth
 
 pytestmark = [
     pytest.mark.slow,
@@ -120,6 +124,30 @@ def test_sampled_answers_repeat_with_their_seed(engine: ft.VLLM) -> None:
     first = texts(3)
     assert first == texts(3) != texts(4)
     assert first[0] != first[2]  # rows with the same prompt have random numbers of their own
+
+
+def test_reinforcement_learns_from_rollouts_by_vllm(shared_models: Path, engine: ft.VLLM, tmp_path: Path) -> None:
+    """Answers are rewarded for the share of the letter e, which a model of this size learns in some steps."""
+    task = ft.Task("Continue the text.", input="{text}")
+    data = ft.Dataset.from_rows([{"text": row["text"]} for row in ROWS], task)
+    recipe = ft.RFT(
+        grader=FunctionGrader(function=worth.worth), rollouts=ft.VLLM(options=("--enforce-eager",), max_num_seqs=16),
+        epochs=8, batch_size=4, num_generations=4, max_output_tokens=12, adapter=ft.LoRA(rank=8), precision="fp32",
+        learning_rate=1e-3, lr_scheduler_type="constant", probe_prompts=0, temperature=0.9,
+    )  # fmt: skip
+    events: list[tuple[str, dict[str, Any]]] = []
+    base = str(shared_models / "smollm2-135m-instruct")
+    train(Job(recipe, data, None, base, tmp_path / "model"), lambda *event: events.append(event))
+    steps = [step for kind, step in events if kind == "step"]
+    assert len(steps) == 8
+    for step in steps:
+        # Each step's adapter is the one that the server has sampled with: after a step the weights are others.
+        assert step["sampler_difference"] < 1e-3
+        assert step["sampler_difference_max"] < 1e-2
+        assert step["correction_weight"] == pytest.approx(1, abs=1e-3)
+        assert step["correction_limited_share"] == 0
+    rewards = [step["reward"] for step in steps]
+    assert sum(rewards[-3:]) > 1.2 * sum(rewards[:3])
 
 
 def test_an_adapter_that_vllm_does_not_know_answers_merged(adapters: dict[str, str], engine: ft.VLLM) -> None:
