@@ -108,7 +108,7 @@ _SENTENCES = {
     "exclude_modules": "target_modules names the layers that are adapted",
     "formatting_func": 'a task formats rows: ft.Task("…", input="{column}")',
     "fp16": 'float16 is not offered; write precision="bf16"',
-    "fsdp": 'write backend=LocalBackend("<model>", workers=8, strategy="fsdp2"), which shards the model of ft.Full()',
+    "fsdp": 'write backend=LocalBackend("<model>", workers=8, strategy="fsdp2"), which shards the model',
     "gradient_accumulation_steps": "batch_size is the rows of a step, max_batch_tokens the tokens of a pass",
     "greater_is_better": "metrics and graders say themselves which direction is better",
     "group_by_length": "rows are always packed, so their lengths cost nothing",

@@ -39,14 +39,10 @@ def sampling_mode(adapted: AdaptedModel) -> Iterator[None]:
     if checkpointed:  # it forbids a cache
         adapted.disable_checkpointing()
     adapted.set_dropout(enabled=False)
-    originals = _merge(model)
     try:
-        with adapted.weights.gathered():
+        with adapted.weights.gathered(), _merged(model):
             yield
     finally:
-        for layer, weight in originals:
-            layer.base_layer.weight.data = weight
-            layer._disable_adapters = False
         adapted.set_dropout(enabled=True)
         if checkpointed:
             adapted.enable_checkpointing()
@@ -54,21 +50,27 @@ def sampling_mode(adapted: AdaptedModel) -> Iterator[None]:
             model.set_attn_implementation(attention)
 
 
-@torch.no_grad()
-def _merge(model: Any) -> list[tuple[Any, torch.Tensor]]:
-    """Merge plain LoRA layers; return them with their original weights."""
-    originals = []
-    for layer in model.modules():
-        if type(layer) is not Linear or layer.base_layer.weight.dtype != torch.float32:
-            continue
-        [name] = layer.active_adapters
-        if layer.lora_variant.get(name) is not None:  # DoRA is no sum
-            continue
-        weight = layer.base_layer.weight.data
-        originals.append((layer, weight))
-        layer.base_layer.weight.data = weight + layer.get_delta_weight(name)
-        layer._disable_adapters = True
-    return originals
+@contextmanager
+def _merged(model: Any) -> Iterator[None]:
+    """Merge plain LoRA layers inside a ``with`` block; then put back their original weights."""
+    originals: list[tuple[Any, torch.Tensor]] = []
+    try:
+        with torch.no_grad():
+            for layer in model.modules():
+                if type(layer) is not Linear or layer.base_layer.weight.dtype != torch.float32:
+                    continue
+                [name] = layer.active_adapters
+                if layer.lora_variant.get(name) is not None:  # DoRA is no sum
+                    continue
+                weight = layer.base_layer.weight.data
+                originals.append((layer, weight))
+                layer.base_layer.weight.data = weight + layer.get_delta_weight(name)
+                layer._disable_adapters = True
+        yield
+    finally:
+        for layer, weight in originals:
+            layer.base_layer.weight.data = weight
+            layer._disable_adapters = False
 
 
 class ReferenceModel:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -134,12 +135,16 @@ def _fitted(
     )
 
 
-def _weights(model: Any, device: torch.device, workers: WorkerGroup) -> WholeWeights:
+def _hold(
+    model: Any, adapter: Sequence[torch.nn.Parameter], *, device: torch.device, workers: WorkerGroup
+) -> WholeWeights:
+    """How each worker holds a model with the parameters of an adapter in it, or all of whose weights are trained."""
     if not workers.shards:
         return WholeWeights(workers)
     # Not every build of torch has what it needs.
-    sharded: WholeWeights = resolve_name("ftkit.training.sharded_weights:ShardedWeights")(model, device, workers)
-    return sharded
+    shard = resolve_name("ftkit.training.sharded_weights:shard")
+    held: WholeWeights = shard(model, device, workers, adapter)
+    return held
 
 
 def train(
@@ -216,7 +221,6 @@ def train(
     )
     loss = loss_of(recipe)
     total_steps = recipe.total_steps(len(rows.rows))
-    weights = _weights(pretrained.model, device, workers)
     adapted = adapt(
         pretrained.model,
         recipe.adapter,
@@ -224,8 +228,9 @@ def train(
         seed=recipe.seed,
         initial_weights=origin.adapter,
         scores=recipe.score_head,
-        weights=weights,
+        hold=partial(_hold, device=device, workers=workers),
     )
+    weights = adapted.weights
     held = quantized_files(origin)
     if held is not None and recipe.adapter.quantization is not None:
         used = "used as they are" if is_quantized(pretrained.model) else "expanded, so QLoRA saves no memory"

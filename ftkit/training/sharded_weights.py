@@ -1,18 +1,25 @@
 """The weights of the model in training, of which each worker holds a part: PyTorch's FSDP2 (``fully_shard``).
 
-Every weight, its gradient and its optimiser state are split by rows among the workers. While a layer computes, forward
-and backward, its weights are gathered; afterwards they are freed, and the gradients are summed into the parts. (The
-idea: ZeRO stage 3, arXiv 1910.02054; FSDP, arXiv 2304.11277.)
+Every weight is split by rows among the workers. While a layer computes, forward and backward, its weights are gathered;
+afterwards they are freed. If every weight is trained, its gradient and its optimiser state are split, too, and the
+backward pass sums the gradients into the parts. (The idea: ZeRO stage 3, arXiv 1910.02054; FSDP, arXiv 2304.11277.) The
+parameters of an adapter are few, and whole at each worker.
 
 Gathering is a message of all workers, so all must run the model equally often. The root module here calls a function
 instead of one model's ``forward``, because the losses use the output layer's weight outside its layer.
+
+Weights in 4 bits are split as the bytes that they are. What expands them stays whole at each worker: a thirtieth with
+double quantisation. bitsandbytes finds it on the layer, once ``fully_shard`` has replaced the weight
+(``fix_4bit_weight_quant_state_from_module``). Its documentation asks for ``bnb_4bit_quant_storage`` of the model's own
+type, because FSDP1 joins all parameters of a layer to one tensor; FSDP2 does not
+(https://huggingface.co/docs/bitsandbytes/fsdp_qlora).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 from torch.distributed.device_mesh import init_device_mesh
@@ -24,7 +31,7 @@ from ftkit.errors import RefusedError
 from ftkit.training.weights import Parameters, WholeWeights
 from ftkit.training.worker_group import WorkerGroup
 
-__all__ = ["ShardedWeights"]
+__all__ = ["ShardedBase", "ShardedWeights", "shard"]
 
 ResultT = TypeVar("ResultT")
 
@@ -40,41 +47,58 @@ class _Root(torch.nn.Module):
         return compute()
 
 
-class ShardedWeights(WholeWeights):
-    """Each worker holds a part of each weight (``strategy="fsdp2"``).
+class ShardedBase(WholeWeights):
+    """Each worker holds a part of each weight of the model, and all of its adapter.
 
     Args:
         model: the transformers model, whole at every worker, with the same weights; on the CPU, if there is not room
-            for all of it elsewhere. It is changed in place: float32 parts of its weights, on the device.
+            for all of it elsewhere. It is changed in place: parts of its weights, on the device.
         device: where the parts are kept and computed with.
         workers: those that train together.
+        adapter: the parameters in the model that belong to an adapter. They are moved to the device.
 
     Raises:
-        RefusedError: the model does not say what its layers are.
+        RefusedError: the model does not say what its layers are, or holds weights in few bits outside linear layers of
+            bitsandbytes.
     """
 
     sharded = True
 
-    def __init__(self, model: Any, device: torch.device, workers: WorkerGroup) -> None:
+    def __init__(
+        self,
+        model: Any,
+        device: torch.device,
+        workers: WorkerGroup,
+        adapter: Sequence[torch.nn.Parameter] = (),
+    ) -> None:
         super().__init__(workers)
         layers = _layers(model)
         if not layers:
-            raise RefusedError(
-                f'strategy="fsdp2": {type(model).__name__} does not name its layers (_no_split_modules); take '
-                'strategy="ddp"',
-                backend="local",
-                fields=("strategy",),
-            )
+            _refuse(f"{type(model).__name__} does not name its layers (_no_split_modules)", "strategy")
         mesh = init_device_mesh(device.type, (workers.size,))
+        for parameter in adapter:
+            parameter.data = parameter.data.to(device)
+        for name, module in model.named_modules():
+            state = getattr(module, "quant_state", None)
+            if state is not None:  # of bitsandbytes; its own kind of parameter would not survive being split
+                state.to(device)
+                module.weight = torch.nn.Parameter(module.weight.data, requires_grad=False)
+            elif not all(parameter.is_floating_point() for parameter in module.parameters(recurse=False)):
+                _refuse(f"the weights of {name} are quantised in a way that is not split among workers", "adapter.kind")
+        whole = set(adapter)
         for layer in layers:
-            fully_shard(layer.float(), mesh=mesh)  # bfloat16 weights round away AdamW's small steps
-        root: Any = fully_shard(_Root(model.float()), mesh=mesh)
+            fully_shard(self._prepared(layer), mesh=mesh, ignored_params=whole)
+        root: Any = fully_shard(_Root(self._prepared(model)), mesh=mesh, ignored_params=whole)
         self._root = root
         modules: list[Any] = list(root.modules())
         self._shards = [module for module in modules if isinstance(module, FSDPModule)]
-        for shard in self._shards:  # a batch's loss is divided by its size already: gradients are summed
-            shard.set_gradient_divide_factor(1.0)
-            shard.set_force_sum_reduction_for_comms(enable=True)
+        for part in self._shards:  # a batch's loss is divided by its size already: gradients are summed
+            part.set_gradient_divide_factor(1.0)
+            part.set_force_sum_reduction_for_comms(enable=True)
+
+    def _prepared(self, module: torch.nn.Module) -> torch.nn.Module:
+        """A part of the model in the types in which it is held."""
+        return module
 
     @override
     def run(self, compute: Callable[[], ResultT]) -> ResultT:
@@ -86,15 +110,23 @@ class ShardedWeights(WholeWeights):
     @override
     @contextmanager
     def gathered(self) -> Iterator[None]:
-        for shard in self._shards:
-            shard.set_reshard_after_forward(False, recurse=False)
-            shard.unshard()
+        for part in self._shards:
+            part.set_reshard_after_forward(False, recurse=False)
+            part.unshard()
         try:
             yield
         finally:
-            for shard in self._shards:
-                shard.reshard()
-                shard.set_reshard_after_forward(shard is not self._root, recurse=False)
+            for part in self._shards:
+                part.reshard()
+                part.set_reshard_after_forward(part is not self._root, recurse=False)
+
+
+class ShardedWeights(ShardedBase):
+    """Each worker holds a part of each weight, which is trained in float32, of its gradient and optimiser state."""
+
+    @override
+    def _prepared(self, module: torch.nn.Module) -> torch.nn.Module:
+        return module.float()  # bfloat16 weights round away AdamW's small steps
 
     @override
     def sum_gradients(self, parameters: Sequence[torch.nn.Parameter]) -> None:
@@ -170,6 +202,29 @@ class ShardedWeights(WholeWeights):
         else:
             sent = whole.to(split.device, split.dtype)
         return distribute_tensor(sent, split.device_mesh, split.placements)
+
+
+def shard(model: Any, device: torch.device, workers: WorkerGroup, adapter: Sequence[torch.nn.Parameter]) -> ShardedBase:
+    """Split a model among workers, each of which holds all of it.
+
+    Args:
+        model: see :class:`ShardedBase`.
+        device: where the parts are kept and computed with.
+        workers: those that train together.
+        adapter: the parameters of its adapter; empty if every weight is trained.
+
+    Returns:
+        How this worker holds it.
+    """
+    return (ShardedBase if adapter else ShardedWeights)(model, device, workers, adapter)
+
+
+def _refuse(why: str, field: str) -> NoReturn:
+    raise RefusedError(
+        f'strategy="fsdp2": {why}; take strategy="ddp"',
+        backend="local",
+        fields=tuple(dict.fromkeys(("strategy", field))),
+    )
 
 
 def _layers(model: Any) -> list[torch.nn.Module]:

@@ -8,8 +8,9 @@ from ftkit.recipe import Recipe
 __all__ = ["STRATEGIES", "check_sharding", "check_strategy"]
 
 STRATEGIES = ("ddp", "fsdp2")
-"""``"ddp"``: each worker holds the whole model. ``"fsdp2"``: each holds a part of every weight, of its gradient and of
-its optimiser state, and gathers the weights of a layer while it computes the layer (PyTorch's ``fully_shard``)."""
+"""``"ddp"``: each worker holds the whole model. ``"fsdp2"``: each holds a part of every weight, and gathers the weights
+of a layer while it computes the layer (PyTorch's ``fully_shard``). If every weight is trained, it holds a part of each
+gradient and optimiser state, too; an adapter is whole at each worker."""
 
 
 def check_strategy(strategy: object, backend: str) -> str:
@@ -45,10 +46,8 @@ def check_sharding(strategy: str, recipe: Recipe, backend: str = "local") -> Non
     if strategy != "fsdp2":
         return
     problems = {
-        "adapter.kind": not recipe.adapter.trains_base_weights
-        and f'it shards the model of ft.Full(), and the adapter is {recipe.adapter.kind!r}; take strategy="ddp", in '
-        "which every worker holds the whole model (with ft.QLoRA() in 4 bits)",
-        "optimizer": recipe.optimizer == "paged_adamw_8bit"
+        "optimizer": recipe.adapter.trains_base_weights
+        and recipe.optimizer == "paged_adamw_8bit"
         and 'bitsandbytes holds the state of "paged_adamw_8bit" outside the shards; take "auto" or "adamw"',
         "preserve": recipe.preserve is not None
         and 'preserve compares with the whole model of before the run, which no worker holds; take strategy="ddp"',

@@ -77,10 +77,11 @@ def test_shards_are_gathered_forward_and_backward_and_gradients_scattered_for_ea
     assert found.seconds == pytest.approx(1.5 * each / (0.8 * 400e9))
     assert found.with_compute(0.01) == found.seconds  # while layers compute
     assert found.with_compute(100.0) == 100.0
-    assert gathering_seconds(shape, 3, layout(64, "fsdp2")) == pytest.approx(
-        3 * 63 / 64 * 4 * 8_030_261_248 / (0.8 * 400e9)
-    )
-    assert gathering_seconds(shape, 3, layout(64, "ddp")) == 0
+    assert gathering_seconds(1_000_000, 3, layout(64, "fsdp2")) == pytest.approx(3 * 63 / 64 * 1e6 / (0.8 * 400e9))
+    assert gathering_seconds(1_000_000, 3, layout(64, "ddp")) == 0
+    adapter = step_traffic(shape, 10_000_000, [(PACK,), (PACK, PACK)], layout(64, "fsdp2"), (5_000_000, 4_000_000))
+    assert adapter is not None
+    assert adapter.sent == pytest.approx(63 / 64 * (1.5 * 9_000_000 + 2 * 4 * 10_000_000))
 
 
 def test_links_that_are_not_known_are_said() -> None:
@@ -123,6 +124,24 @@ def test_eight_nodes_of_eight_gpus(large_model: str) -> None:
     assert any("80% of the rated speed" in note for note in whole.notes)
 
 
+@pytest.mark.parametrize(("adapter", "bits"), [(ft.LoRA(), 16), (ft.QLoRA(), 4.13)])
+def test_an_adapter_is_whole_at_each_worker_and_the_model_is_not(
+    adapter: ft.Adapter, bits: float, large_model: str
+) -> None:
+    recipe = ft.SFT(adapter=adapter, precision="bf16", batch_size=64, max_batch_tokens=2048)
+    whole, sharded = (planned(large_model, 64, strategy, recipe) for strategy in ("ddp", "fsdp2"))
+    assert sharded.memory.weights == -(-whole.memory.weights // 64)
+    for part in ("adapters", "gradients", "optimizer", "activations"):
+        assert getattr(sharded.memory, part) == getattr(whole.memory, part)
+    assert 0 < sharded.memory.gathered < whole.memory.weights / 4
+    assert whole.workers is not None
+    assert sharded.workers is not None
+    assert sharded.workers.bytes_per_step is not None
+    assert whole.workers.bytes_per_step is not None
+    moved = sharded.workers.bytes_per_step - whole.workers.bytes_per_step
+    assert moved == pytest.approx(2 * whole.parameters * bits / 8, rel=0.15)  # forward, and without the head backward
+
+
 def test_a_plan_shows_the_workers_and_says_what_is_assumed(large_model: str) -> None:
     backend = ft.Ray(large_model, workers=16, storage="/shared")
     plan = ft.plan(ft.SFT(adapter=ft.LoRA(), batch_size=8), data(60), backend, device="h100-80gb", lint=False)
@@ -148,9 +167,8 @@ def test_what_is_not_planned_is_refused_by_name(tiny_model: str, large_model: st
     grader = ft.StringCheckGrader(input="{{ sample.output_text }}", reference="yes", operation="eq")
     rft = ft.RFT(grader=grader, adapter=ft.LoRA(), batch_size=4)
     assert "samples its answers" in str(problem(LocalBackend(tiny_model, workers=2), rft))
-    assert "shards the model of ft.Full()" in str(
-        problem(ft.Ray(tiny_model, workers=4, strategy="fsdp2"), ft.SFT(adapter=ft.LoRA()))
-    )
+    paged = FULL.model_copy(update={"optimizer": "paged_adamw_8bit"})
+    assert "holds the state" in str(problem(ft.Ray(tiny_model, workers=4, strategy="fsdp2"), paged))
     assert problem(LocalBackend(large_model, workers=8, strategy="fsdp2"), device="h200-141gb") is None
 
 

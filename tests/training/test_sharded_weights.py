@@ -68,11 +68,30 @@ def test_sharded_and_whole_weights_take_the_same_steps_and_each_resumes_the_othe
         torch.testing.assert_close(found[tensor], value, rtol=1e-3, atol=2e-4)
 
 
+@pytest.mark.parametrize("adapter", [ft.LoRA(rank=4), ft.QLoRA(rank=4)])
+def test_an_adapter_is_trained_on_a_model_in_parts(
+    adapter: ft.Adapter, sharded: WorkerGroup, tiny_model: str, tmp_path: Path
+) -> None:
+    recipe = ft.SFT(epochs=1, batch_size=4, learning_rate=1e-2, precision="fp32", adapter=adapter)
+    losses: list[list[float]] = []
+    for number, group in enumerate((ALONE, sharded)):
+        losses.append([])
+
+        def keep(kind: str, data: dict[str, Any]) -> None:
+            if kind == "step":
+                losses[-1].append(data["loss"])
+
+        train(Job(recipe, rows(10), None, tiny_model, tmp_path / str(number)), keep, workers=group)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert losses[1][-1] < losses[1][0]
+    whole, found = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("0", "1"))
+    for tensor, value in whole.items():
+        torch.testing.assert_close(found[tensor], value, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changed", "field", "problem"),
     [
-        ({"adapter": ft.LoRA()}, "adapter.kind", "the adapter is 'lora'"),
-        ({"adapter": ft.QLoRA()}, "adapter.kind", "the adapter is 'qlora'"),
         ({"preserve": ft.Preserve()}, "preserve", "the whole model of before"),
     ],
 )
@@ -84,7 +103,8 @@ def test_what_cannot_be_sharded_is_refused_by_name(
             ft.SFT(**{"adapter": ft.Full(), **changed}), rows(4), None
         )
     assert refused.value.fields == ("strategy", field)
-    LocalBackend(tiny_model, workers=2, strategy="fsdp2").check(RECIPE, rows(4), None)
+    for recipe in (RECIPE, RECIPE.model_copy(update={"adapter": ft.QLoRA()})):
+        LocalBackend(tiny_model, workers=2, strategy="fsdp2").check(recipe, rows(4), None)
 
 
 def test_a_strategy_that_is_none_is_refused(tiny_model: str) -> None:

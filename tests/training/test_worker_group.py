@@ -20,7 +20,7 @@ from ftkit.training.loss_computer import LossComputer
 from ftkit.training.shares import balanced_shares
 from ftkit.training.worker_group import ALONE, WorkerGroup
 from tests.training.test_training import recipe, rows
-from tests.training.two_workers import jobs, run_all
+from tests.training.two_workers import ADAPTERS, jobs, run_all
 
 
 @given(st.lists(st.integers(0, 1000), max_size=60), st.integers(1, 9))
@@ -65,7 +65,9 @@ def test_the_gradients_of_all_shares_sum_to_that_of_the_batch(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "strategy"), [(2, "ddp"), (3, "ddp"), (2, "fsdp2"), (3, "fsdp2")])
+@pytest.mark.parametrize(
+    ("size", "strategy"), [(2, "ddp"), (4, "ddp"), (2, "fsdp2"), (3, "fsdp2"), (2, ADAPTERS), (3, ADAPTERS)]
+)
 def test_several_workers_train_as_one_does(size: int, strategy: str, tiny_model: str, tmp_path: Path) -> None:
     together = tmp_path / "together"
     together.mkdir()

@@ -24,6 +24,8 @@ from tests.training import worth
 
 TASK = ft.Task("Read the age and the bed from the note; answer with both.", input="{note}")
 LORA = ft.LoRA(rank=4)
+ADAPTERS = "fsdp2-adapters"
+"""The strategy ``"fsdp2"`` with adapters; with it alone every weight is trained."""
 
 
 def plain(count: int) -> list[dict[str, str]]:
@@ -39,6 +41,8 @@ def plain(count: int) -> list[dict[str, str]]:
 
 def jobs(strategy: str) -> dict[str, tuple[ft.Recipe, ft.Dataset, ft.Dataset | None]]:
     full = strategy == "fsdp2"
+    if strategy == ADAPTERS:
+        return adapter_jobs()
     common: dict[str, Any] = {"epochs": 2, "batch_size": 5, "precision": "fp32"}
     common |= {"adapter": ft.Full() if full else LORA, "learning_rate": 1e-3 if full else 1e-2}
     grader = FunctionGrader(function=worth.worth)
@@ -54,6 +58,32 @@ def jobs(strategy: str) -> dict[str, tuple[ft.Recipe, ft.Dataset, ft.Dataset | N
         "dpo": (ft.DPO(**common), pairs, pairs.take(1)),
         "reward": (ft.RewardModel(**common), pairs, None),
         "rft": (ft.RFT(grader=grader, **common | {"batch_size": 3}, **sampled), demonstrations.take(5), None),
+    }
+
+
+def adapter_jobs() -> dict[str, tuple[ft.Recipe, ft.Dataset, ft.Dataset | None]]:
+    """Adapters on a model that is split among the workers."""
+    common: dict[str, Any] = {"epochs": 2, "batch_size": 5, "precision": "fp32", "learning_rate": 1e-2}
+    demonstrations = ft.Dataset.from_rows(plain(11), TASK, target="good")
+    pairs = ft.Dataset.from_rows(plain(7), TASK, chosen="good", rejected="bad")
+    sampled = {"num_generations": 3, "max_output_tokens": 6, "probe_prompts": 0, "beta": 0.1}
+    grader = FunctionGrader(function=worth.worth)
+    small = {"gradient_checkpointing": True, "max_batch_tokens": 64, "ema_decay": 0.5}
+    return {
+        "sft-resumed": (ft.SFT(**common, adapter=LORA), demonstrations, demonstrations.take(3)),
+        "sft-left": (ft.SFT(**common, adapter=LORA), demonstrations, demonstrations.take(3)),
+        "sft-checkpointed": (ft.SFT(**common, adapter=LORA, **small), demonstrations, None),
+        "dora": (ft.SFT(**common, adapter=ft.DoRA(rank=4)), demonstrations, None),
+        "adalora": (ft.SFT(**common, adapter=ft.AdaLoRA(init_rank=6, target_rank=3)), demonstrations, None),
+        "qlora": (ft.SFT(**common, adapter=ft.QLoRA(rank=4)), demonstrations, demonstrations.take(3)),
+        "qlora-checkpointed": (ft.SFT(**common, adapter=ft.QLoRA(rank=4), **small), demonstrations, None),
+        "dpo": (ft.DPO(**common, adapter=ft.QLoRA(rank=4)), pairs, pairs.take(1)),
+        "reward": (ft.RewardModel(**common, adapter=LORA), pairs, None),
+        "rft": (
+            ft.RFT(grader=grader, **common | {"batch_size": 3}, adapter=LORA, **sampled),
+            demonstrations.take(5),
+            None,
+        ),
     }
 
 
@@ -84,7 +114,7 @@ if __name__ == "__main__":
     rank, size, meeting, folder, base, how = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=size)
-    group = WorkerGroup.of_process_group(how)
+    group = WorkerGroup.of_process_group(how.partition("-")[0])
     assert (group.rank, group.size) == (rank, size)
     done = run_all(Path(folder), base, group, how)
     if group.is_first:

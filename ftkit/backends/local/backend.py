@@ -66,7 +66,7 @@ class LocalBackend(OwnModelBackend):
         chat_template: file of a Jinja template that replaces the model's own.
         workers: how many processes train together, each on a GPU of its own, or on its part of the CPU's threads. The
             losses are those of one process but for rounding.
-        strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part (``ft.Full()``).
+        strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part.
         max_parallel: how many runs of this ftkit home may train at once on a device. Later ones stay queued. By default
             the environment variable ``FTKIT_MAX_PARALLEL``, or 1.
         engine: what answers: the name of an engine, ``"torch"`` or ``"vllm"``, or one with its settings, e.g.

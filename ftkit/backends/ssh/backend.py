@@ -57,7 +57,7 @@ class SSH(OwnModelBackend):
         folder: ftkit's folder there, below the home folder unless it is absolute; ``.ftkit`` by default.
         config: another file for OpenSSH's client than ``~/.ssh/config``.
         workers: how many processes train together there, each on a GPU of its own; 1 by default.
-        strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part (``ft.Full()``).
+        strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part.
     """
 
     name = "ssh"

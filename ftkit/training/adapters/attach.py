@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ftkit.modeling.library_logging import quiet
 from ftkit.modeling.load_errors import load_errors
 from ftkit.modeling.whole_weights import check_loaded
 from ftkit.recipe import Adapter
-from ftkit.training.adapters.adapted_model import AdaptedModel, set_evaluation_mode
+from ftkit.training.adapters.adapted_model import AdaptedModel, adapter_modules, set_evaluation_mode
 from ftkit.training.adapters.base import tuner_of
 from ftkit.training.adapters.expert_notes import expert_notes
 from ftkit.training.weights import WholeWeights
@@ -34,7 +35,7 @@ def adapt(
     seed: int,
     initial_weights: Path | None = None,
     scores: bool = False,
-    weights: WholeWeights | None = None,
+    hold: Callable[[Any, Sequence[torch.nn.Parameter]], WholeWeights] = lambda model, adapter: WholeWeights(),
 ) -> AdaptedModel:
     """Put an adapter on a model and freeze everything else.
 
@@ -48,7 +49,9 @@ def adapt(
         seed: random seed of the adapter's initial values.
         initial_weights: folder of a saved adapter of the same shape, whose values replace the initial ones.
         scores: whether the model ends in a score layer, which is trained too.
-        weights: how each of several workers holds the weights; by default there is one worker.
+        hold: makes each of several workers hold its part of the model, and returns how. It takes the model with the
+            adapter in it and the adapter's parameters, of which there are none if every weight is trained. By default
+            there is one worker.
 
     Returns:
         The model with its trainable part.
@@ -58,7 +61,6 @@ def adapt(
             weights that are held quantised.
         ModelError: the saved adapter has another shape.
     """
-    weights = weights or WholeWeights()
     set_evaluation_mode(base_model)
     tuner = tuner_of(adapter, total_steps)
     tuner.continued = initial_weights
@@ -70,6 +72,7 @@ def adapt(
                 backend="local",
                 fields=("adapter.kind",),
             )
+        weights = hold(base_model, [])  # before float32 weights of all layers are in memory at once
         model = tuner.attach(base_model, scores=scores)
         return AdaptedModel(model, base_model, dict(base_model.named_parameters()), tuner, weights=weights)
     _check_targets(base_model, adapter)
@@ -88,6 +91,8 @@ def adapt(
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     for parameter in parameters.values():
         parameter.data = parameter.data.float()
+    own = [parameter for module in adapter_modules(model) for parameter in module.parameters(recurse=False)]
+    weights = hold(base_model, list(dict.fromkeys([*parameters.values(), *own])))
     return AdaptedModel(model, base_model, parameters, tuner, weights=weights)
 
 

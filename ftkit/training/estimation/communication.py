@@ -24,7 +24,7 @@ LINK_SHARE = 0.8
 """Achieved share of a link's rated speed, in large messages: NCCL's tests reach 360 of 450 GB/s between the GPUs of a
 node of H100 (https://github.com/NVIDIA/nccl/issues/1281). Assumed for all links; latencies are not counted."""
 _SIZE = 4
-"""Bytes of a weight or a gradient: all that is sent is float32."""
+"""Bytes of a trained weight or a gradient, which are float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class WorkerLayout:
 
     @property
     def shards(self) -> int:
-        """In how many parts weights, gradients and optimiser states are split."""
+        """In how many parts the weights are split."""
         return self.count if self.strategy == "fsdp2" else 1
 
     @property
@@ -111,7 +111,9 @@ class Traffic:
         return max(seconds, self.seconds) if self.overlaps else seconds + self.seconds
 
 
-def step_traffic(shape: ModelShape, trained: int, steps: Sequence[Step], layout: WorkerLayout) -> Traffic | None:
+def step_traffic(
+    shape: ModelShape, trained: int, steps: Sequence[Step], layout: WorkerLayout, frozen: tuple[int, int] | None = None
+) -> Traffic | None:
     """Compute what each worker sends in an optimiser step.
 
     Args:
@@ -119,11 +121,13 @@ def step_traffic(shape: ModelShape, trained: int, steps: Sequence[Step], layout:
         trained: trainable parameters.
         steps: a worker's packs of some of the run's steps.
         layout: the workers.
+        frozen: bytes of all weights and of those in the layers, if an adapter is trained; see
+            :func:`~ftkit.training.estimation.memory_model.held_bytes`.
 
     Returns:
         With ``"ddp"`` the sum of all gradients, once in a step, when all are computed. With ``"fsdp2"`` for each pack
-        all weights forward, those of the layers backward, and the gradients, while layers compute. None if a link is
-        not known.
+        all weights forward and those of the layers backward, while layers compute; and the gradients, of all weights
+        for each pack, or of an adapter once. None if a link is not known.
     """
     speed, one = layout.bytes_per_second(), (layout.count - 1) / layout.count
     if speed is None:
@@ -132,16 +136,19 @@ def step_traffic(shape: ModelShape, trained: int, steps: Sequence[Step], layout:
         sent = 2 * one * _SIZE * trained
         return Traffic(sent, sent / speed, overlaps=False)
     packs = sum(len(step) for step in steps) / len(steps)
-    inner = shape.parameters - outer_parameters(shape)
-    sent = packs * one * _SIZE * (shape.parameters + inner + shape.parameters)
+    if frozen is not None:
+        sent = packs * one * sum(frozen) + 2 * one * _SIZE * trained
+    else:
+        inner = shape.parameters - outer_parameters(shape)
+        sent = packs * one * _SIZE * (shape.parameters + inner + shape.parameters)
     return Traffic(sent, sent / speed, overlaps=True)
 
 
-def gathering_seconds(shape: ModelShape, passes: int, layout: WorkerLayout) -> float:
+def gathering_seconds(weights: int, passes: int, layout: WorkerLayout) -> float:
     """Compute how long the weights take to be gathered for passes without gradients.
 
     Args:
-        shape: shape of the model.
+        weights: bytes of all weights.
         passes: packs that a worker computes.
         layout: the workers.
 
@@ -151,4 +158,4 @@ def gathering_seconds(shape: ModelShape, passes: int, layout: WorkerLayout) -> f
     speed = layout.bytes_per_second()
     if layout.shards == 1 or speed is None:
         return 0.0
-    return passes * (layout.count - 1) / layout.count * _SIZE * shape.parameters / speed
+    return passes * (layout.count - 1) / layout.count * weights / speed

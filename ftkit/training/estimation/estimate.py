@@ -8,7 +8,7 @@ from ftkit.recipe import Recipe
 from ftkit.results.plan import Estimate
 from ftkit.training.estimation.communication import WorkerLayout, gathering_seconds, step_traffic
 from ftkit.training.estimation.generation_time import generation_seconds, rollout_seconds
-from ftkit.training.estimation.memory_model import compute_precision, estimate_memory, trainable_parameters
+from ftkit.training.estimation.memory_model import compute_precision, estimate_memory, held_bytes, trainable_parameters
 from ftkit.training.estimation.plan_target import PlanTarget
 from ftkit.training.estimation.preserve_time import preserve_seconds
 from ftkit.training.estimation.time_model import no_grad_seconds, step_seconds
@@ -70,12 +70,16 @@ def estimate(
         shape, recipe, own, device=target.device, shared=shared, process=target.process, shards=shards
     )
     total = recipe.total_steps(work.rows)
-    computed = each = step_seconds(shape, recipe, own.steps, speed, shared=shared, shards=shards)
-    traffic = step_traffic(shape, trainable_parameters(shape, recipe), own.steps, layout) if layout.count > 1 else None
+    split = shards if recipe.adapter.trains_base_weights else 1
+    computed = each = step_seconds(shape, recipe, own.steps, speed, shared=shared, shards=split)
+    held = held_bytes(shape, recipe)
+    frozen = None if recipe.adapter.trains_base_weights else held
+    trained = trainable_parameters(shape, recipe)
+    traffic = step_traffic(shape, trained, own.steps, layout, frozen) if layout.count > 1 else None
     if traffic is not None:
         each = traffic.with_compute(each)
     validation, reference, comparisons = (
-        max(no_grad_seconds(shape, recipe, packs, speed, shared=shared), gathering_seconds(shape, len(packs), layout))
+        max(no_grad_seconds(shape, recipe, packs, speed, shared=shared), gathering_seconds(held[0], len(packs), layout))
         for packs in (own.validation_packs, own.reference_packs, own.comparison_packs)
     )
     each += comparisons / max(1, len(work.steps))
@@ -92,7 +96,7 @@ def estimate(
         recipe=recipe.model_dump(mode="json"),
         device=target.name,
         parameters=shape.parameters,
-        trainable_parameters=trainable_parameters(shape, recipe),
+        trainable_parameters=trained,
         memory=memory,
         device_memory=target.memory,
         fits=memory.peak < target.memory,

@@ -17,6 +17,7 @@ __all__ = [
     "compute_precision",
     "estimate_memory",
     "head_bytes",
+    "held_bytes",
     "merged_weight_count",
     "outer_parameters",
     "pack_activation_bytes",
@@ -57,7 +58,8 @@ def estimate_memory(
         device: kind of the device.
         shared: whether rows share computation. If not, the model's own output layer computes all logits of a row.
         process: bytes that are used before the model is loaded.
-        shards: in how many parts weights, gradients and optimiser states are split among workers (fsdp2).
+        shards: in how many parts weights are split among workers (fsdp2), and gradients and optimiser states if all
+            weights are trained.
 
     Returns:
         Bytes by purpose, and the peak.
@@ -65,9 +67,12 @@ def estimate_memory(
     size = _compute_bytes(recipe)
     trained = trainable_parameters(shape, recipe)
     whole = _weights(shape, recipe)
-    weights, gradients, optimizer = (-(-held // shards) for held in (whole, 4 * trained, _optimizer(recipe, trained)))
-    gathered = 0 if shards == 1 else _gathered_bytes(shape)
-    adapters = 0 if recipe.adapter.trains_base_weights else 4 * trained + _frozen_bytes(shape, recipe)
+    full = recipe.adapter.trains_base_weights
+    weights = -(-whole // shards)
+    gradients, optimizer = (-(-each // (shards if full else 1)) for each in (4 * trained, _optimizer(recipe, trained)))
+    gathered = 0 if shards == 1 else _gathered_bytes(shape, recipe)
+    both = gathered * (2 if full else 1)  # weights and, backward, their gradients
+    adapters = 0 if full else 4 * trained + _frozen_bytes(shape, recipe)
     adapters += _preserve_bytes(shape, recipe, trained)
     packs = [pack for step in work.steps for pack in step]
     largest = max(packs, key=lambda pack: pack.tokens)
@@ -80,7 +85,7 @@ def estimate_memory(
     # In the backward pass of a step's only pack, gradients replace activations. A later pack starts with the gradients
     # of the packs before it.
     step = gradients + forward if any(len(each) > 1 for each in work.steps) else max(gradients + workspace, forward)
-    step += 2 * gathered  # weights and, backward, their gradients
+    step += both
     resident = weights + adapters + optimizer
     # Files of 16-bit weights are mapped into memory while they are copied to another type or to the device.
     mapped = 2 * shape.parameters if device == "cpu" and size == 4 else 0
@@ -103,7 +108,7 @@ def estimate_memory(
         logits=logits,
         workspace=workspace,
         allocator=allocator,
-        gathered=2 * gathered,
+        gathered=both,
         cache=cache,
         process=process,
         loading=loading,
@@ -125,10 +130,24 @@ def outer_parameters(shape: ModelShape) -> int:
     return shape.parameters - shape.linear_weights - shape.biases - shape.layers * shape.norms
 
 
-def _gathered_bytes(shape: ModelShape) -> int:
+def held_bytes(shape: ModelShape, recipe: Recipe) -> tuple[int, int]:
+    """Count the bytes of a model's weights as they are held in training, without an adapter.
+
+    Args:
+        shape: shape of the model.
+        recipe: the resolved recipe.
+
+    Returns:
+        Bytes of all weights, and of those in the layers.
+    """
+    whole = _weights(shape, recipe)
+    return whole, whole - _compute_bytes(recipe) * outer_parameters(shape)
+
+
+def _gathered_bytes(shape: ModelShape, recipe: Recipe) -> int:
     """Bytes of weights that are whole at once: those outside the layers, of a layer, and of the next one."""
-    outer = outer_parameters(shape)
-    return 4 * (outer + min(2, shape.layers) * (shape.parameters - outer) // shape.layers)
+    whole, inner = held_bytes(shape, recipe)
+    return whole - inner + min(2, shape.layers) * inner // shape.layers
 
 
 def _preserve_bytes(shape: ModelShape, recipe: Recipe, trained: int) -> int:

@@ -122,7 +122,7 @@ def step_seconds(
         steps: the packs of some of the run's steps.
         speed: speed of the machine.
         shared: whether rows share computation. If not, every token has logits.
-        shards: among how many workers the parameters are split.
+        shards: among how many workers the trained parameters are split.
 
     Returns:
         Mean seconds per step.
