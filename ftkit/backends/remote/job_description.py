@@ -16,7 +16,7 @@ from ftkit.recipe import Recipe, parse_recipe, plugin_modules
 from ftkit.recipe.preserve import GENERAL
 from ftkit.training.rehearsal_rows import open_rehearsal
 
-__all__ = ["describe_job", "open_job"]
+__all__ = ["SendFile", "describe_job", "describe_rows", "open_job", "open_rows"]
 
 SendFile = Callable[[Path, str], None]
 """Sends a file with this SHA-256, unless it is there already."""
@@ -54,26 +54,36 @@ def describe_job(
         )
     preserve = recipe.preserve
     rehearsal = None if preserve is None or preserve.rows == GENERAL else open_rehearsal(preserve)
-    return {
-        "recipe": recipe.model_dump(mode="json"),
-        "data": _describe_rows(data, send),
-        "validation": None if validation is None else _describe_rows(validation, send),
-        "rehearsal": None if rehearsal is None else _describe_rows(rehearsal, send),
+    rows = {"data": data, "validation": validation, "rehearsal": rehearsal}
+    # The fingerprint says that the other machine reads the same rows.
+    described = {
+        name: None if each is None else {**describe_rows(each, send), "fingerprint": each.fingerprint}
+        for name, each in rows.items()
     }
+    return {"recipe": recipe.model_dump(mode="json"), **described}
 
 
-def _describe_rows(data: Dataset, send: SendFile) -> dict[str, Any]:
+def describe_rows(data: Dataset, send: SendFile) -> dict[str, Any]:
+    """Send the files that rows are read from, as far as the machine lacks them, and describe the rows.
+
+    Args:
+        data: the rows.
+        send: sends a file.
+
+    Returns:
+        Plain JSON values, for :func:`open_rows`.
+    """
     with tempfile.TemporaryDirectory(prefix="ftkit-rows-") as folder:
         spec = data.to_spec(folder)
         for source in spec["sources"]:
             file = Path(source.pop("path"))
             send(file, source["sha256"])
             source["ending"] = file.suffix
-        if "file" in spec["rows"]:
-            send(Path(spec["rows"].pop("file")), spec["rows"]["sha256"])
-            spec["rows"]["file"] = ""
-        # The fingerprint says that the other machine reads the same rows.
-        return {**spec, "fingerprint": data.fingerprint}
+        for part in (spec["rows"], spec["forms"] or {}):
+            if "file" in part:
+                send(Path(part["file"]), part["sha256"])
+                part["file"] = ""
+        return spec
 
 
 def open_job(described: dict[str, Any], run_id: str, received: Path) -> TrainingJob:
@@ -90,19 +100,29 @@ def open_job(described: dict[str, Any], run_id: str, received: Path) -> Training
     Raises:
         RunError: it has no rows.
     """
-    data = _open_rows(described["data"], received)
+    data = open_rows(described["data"], received)
     if data is None:
         raise RunError(f"run {run_id} has no rows")
     recipe = parse_recipe(described["recipe"])
-    rehearsal = _open_rows(described.get("rehearsal"), received)
+    rehearsal = open_rows(described.get("rehearsal"), received)
     if rehearsal is not None and recipe.preserve is not None:  # the file has another name here
         here = recipe.preserve.model_copy(update={"rows": str(rehearsal.sources[0])})
         recipe = recipe.model_copy(update={"preserve": here})
-    return TrainingJob(run_id, recipe, data, _open_rows(described["validation"], received))
+    return TrainingJob(run_id, recipe, data, open_rows(described["validation"], received))
 
 
-def _open_rows(spec: dict[str, Any] | None, received: Path) -> Dataset | None:
-    """Open rows. Each file is linked under its own ending, which says how it is read."""
+def open_rows(spec: dict[str, Any] | None, received: Path) -> Dataset | None:
+    """Open rows on the machine that they were sent to.
+
+    Each file is linked under its own ending, which says how it is read.
+
+    Args:
+        spec: what :func:`describe_rows` returned; None for no rows.
+        received: the folder of the files that were sent, each named by its SHA-256.
+
+    Returns:
+        The rows; None for none.
+    """
     if spec is None:
         return None
     sources = []
@@ -112,7 +132,9 @@ def _open_rows(spec: dict[str, Any] | None, received: Path) -> Dataset | None:
         with contextlib.suppress(FileExistsError):
             os.link(kept, named)
         sources.append({**source, "path": str(named)})
-    rows = spec["rows"]
-    if "file" in rows:
-        rows = {**rows, "file": str(received / rows["sha256"])}
-    return Dataset.from_spec({**spec, "sources": sources, "rows": rows})
+    parts = {
+        name: {**spec[name], "file": str(received / spec[name]["sha256"])}
+        for name in ("rows", "forms")
+        if "file" in (spec.get(name) or {})
+    }
+    return Dataset.from_spec({**spec, "sources": sources, **parts})
