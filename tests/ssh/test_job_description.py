@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,27 @@ def test_rows_of_files_of_any_kind_arrive(moved: Callable[..., ft.Recipe], tmp_p
         assert moved(ft.SFT(), train, validation) == ft.SFT()
     data = ft.Dataset.from_rows(lines[:5], TASK, target="a")
     moved(ft.SFT(), data)
+
+
+@dataclass
+class Bill:
+    """A class whose canonical form writes the default, which the schema alone does not say."""
+
+    total: float
+    currency: str = "EUR"
+
+
+def test_the_canonical_answers_of_a_class_arrive(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"q": "1", "a": {"total": 1}}\n{"q": "2", "a": {"total": 2.50}}\n')
+    data = ft.Dataset.load(tmp_path / "rows.jsonl", ft.Task("x", input="{q}", output=Bill), target="a")
+
+    def send(file: Path, digest: str) -> None:
+        shutil.copyfile(file, tmp_path / digest)
+
+    described = json.loads(json.dumps(describe_job(ft.SFT(), data, None, send, backend="ssh", machine="box")))
+    assert described["data"]["forms"] is not None
+    opened = open_job(described, "run", tmp_path).data
+    assert [row.completion["content"] for row in opened] == [row.completion["content"] for row in data]
 
 
 def test_the_prompts_that_a_recipe_rehearses_arrive(moved: Callable[..., ft.Recipe], tmp_path: Path) -> None:
