@@ -92,7 +92,8 @@ if TYPE_CHECKING:
     from ftkit.linting import LintReport, lint, lint_rule
     from ftkit.migration import Certificate, migrate
     from ftkit.model import Model, Scorer
-    from ftkit.planning import Plan, plan
+    from ftkit.planning import Plan
+    from ftkit.planning.plan import plan  # from ftkit.planning mypy would take the module
     from ftkit.recipe import (
         CPT,
         DPO,
@@ -115,7 +116,8 @@ if TYPE_CHECKING:
         load_recipe,
     )
     from ftkit.results.tool_call import ToolCall
-    from ftkit.runs import RewardSignal, Run, reward_signal, train
+    from ftkit.runs import RewardSignal, Run, train
+    from ftkit.runs.reward_signal import reward_signal
     from ftkit.schema import ChoiceOutput, JsonOutput, Output, TextOutput
     from ftkit.store import Event
     from ftkit.task import Message, Task

@@ -1,7 +1,7 @@
 """Dated facts about providers: models, limits, prices, shutdown dates, GPUs. Code holds none of these facts."""
 
 from ftkit.catalog.catalog import Catalog
-from ftkit.catalog.catalog_files import OVERRIDE, load_catalog
+from ftkit.catalog.catalog_files import OVERRIDE, catalog_overrides, load_catalog, write_catalog_overrides
 from ftkit.catalog.fact import STALE_AFTER_DAYS, Fact, days_until
 from ftkit.catalog.facts import (
     Address,
@@ -33,6 +33,8 @@ __all__ = [
     "Limits",
     "ModelParameters",
     "TrainingPrice",
+    "catalog_overrides",
     "days_until",
     "load_catalog",
+    "write_catalog_overrides",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -23,10 +24,12 @@ __all__ = [
     "OVERRIDE",
     "UPDATES",
     "built_in_catalog",
+    "catalog_overrides",
     "load_catalog",
     "make_row",
     "read_updates",
     "user_rows",
+    "write_catalog_overrides",
 ]
 
 OVERRIDE = "catalog.toml"
@@ -34,6 +37,9 @@ OVERRIDE = "catalog.toml"
 
 UPDATES = "catalog-updates.json"
 """Name of the file in ftkit's home that ``ftkit catalog update`` writes. The user's own file overrides it."""
+
+_NAMED = "catalog-named.toml"
+"""What the file that ``FTKIT_CATALOG`` names is called on another machine."""
 
 KINDS: dict[str, type[Fact]] = {
     str(field.alias): field.annotation.__args__[0]  # type: ignore[union-attr]  # every field is tuple[Row, ...]
@@ -101,6 +107,35 @@ def read_updates(path: Path) -> dict[str, list[Fact]]:
     """
     text = _text(path)
     return {} if text is None else _parse_updates(path, text)
+
+
+def catalog_overrides() -> dict[str, str]:
+    """Read the files that change the catalogue here, for a process on another machine.
+
+    Returns:
+        Their texts by the names under which :func:`write_catalog_overrides` writes them.
+
+    Raises:
+        ConfigError: one of them cannot be read.
+    """
+    named = os.environ.get("FTKIT_CATALOG")
+    paths = {UPDATES: home() / UPDATES, OVERRIDE: home() / OVERRIDE, **({_NAMED: Path(named)} if named else {})}
+    return {name: text for name, path in paths.items() if (text := _text(path)) is not None}
+
+
+def write_catalog_overrides(texts: Mapping[str, str], folder: Path) -> None:
+    """Make the catalogue of this process that of the process that called :func:`catalog_overrides`.
+
+    Args:
+        texts: what that returned.
+        folder: ftkit's home of this process.
+    """
+    for name in (UPDATES, OVERRIDE, _NAMED):
+        if name in texts:
+            (folder / name).write_text(texts[name], encoding="utf-8")
+    os.environ.pop("FTKIT_CATALOG", None)
+    if _NAMED in texts:
+        os.environ["FTKIT_CATALOG"] = str(folder / _NAMED)
 
 
 def _user_paths() -> list[Path]:

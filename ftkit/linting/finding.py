@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ftkit.results.lint_report import Severity
 
@@ -60,6 +61,14 @@ class RuleFindings:
         self.error_rows: set[int] = set()
         self.severities: set[Severity] = set()
         self.fixable = False
+
+    def settings(self) -> dict[str, Any]:
+        """Return the arguments with which other findings of the same rule are made.
+
+        Returns:
+            The arguments by name.
+        """
+        return {"severity": self._severity, "fixable": self._can_be_fixed, "keep": self._keep}
 
     def add(self, finding: RuleFinding) -> None:
         """Count a finding, and keep it if it is among the first ones.

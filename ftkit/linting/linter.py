@@ -82,7 +82,9 @@ def lint(
         gradients: number of rows whose gradients rule G001 compares, in the ``local:`` models of ``backends``. This
             loads the weights, and computes a forward and a backward pass a row.
         keep: findings of each rule that the report holds; all are counted.
-        workers: processes; ``"auto"`` is one a core if there are enough rows. The report does not depend on it.
+        workers: processes; ``"auto"`` is one a core if there are enough rows. ``ft.Ray(…)`` reads the rows on a
+            cluster, in its ``workers`` processes; rules on all rows together run here. The report does not depend on
+            it.
         rule_seconds: time of each rule. A rule that needs more reads a sample, or at the first rows, and the report
             says so. Rules whose findings are errors have no limit. None: no limit for any rule.
         progress: show the progress, as :meth:`ftkit.Run.wait` does.
@@ -94,6 +96,8 @@ def lint(
         ConfigError: a code matches no rule, a backend is not a ``"name:model"``, or ``rule_seconds`` or ``workers`` is
             not positive.
         DataError: a file has changed since it was loaded.
+        RefusedError: the nodes of the cluster lack a rule or a class that a script declares.
+        HostError: the cluster cannot be used, or its job has ended.
     """
     check_dataset(train, "train")
     if test is not None:

@@ -1,4 +1,4 @@
-"""Scanning rows in several processes."""
+"""Scanning rows in several processes, of this machine or of a cluster."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import IO, Any, Literal, cast
 
+from ftkit.backends.ray import Ray
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, FtkitError
+from ftkit.linting.cluster_scan import scan_on_cluster
 from ftkit.linting.context import LintContext
 from ftkit.linting.row_view import RowRange
 from ftkit.linting.rule import Rule
@@ -21,32 +23,29 @@ from ftkit.linting.scan import ScanOptions, ScanResult, scan
 
 __all__ = ["Workers", "check_workers", "scan_all"]
 
-Workers = int | Literal["auto"]
+Workers = int | Literal["auto"] | Ray
 
 _MIN_ROWS = 20_000
 """Rows per process from which starting it saves time."""
 
 
 def check_workers(workers: object) -> None:
-    """Refuse what is no number of processes of this machine.
+    """Refuse what is neither a number of processes nor a cluster.
 
     Args:
         workers: what a user wrote.
 
     Raises:
-        ConfigError: it is no number above 0 and not ``"auto"``.
+        ConfigError: it is no number above 0, not ``"auto"`` and no cluster.
     """
     named = Argument("workers", text="workers")
     if workers == "auto" or (isinstance(workers, int) and not isinstance(workers, bool) and workers > 0):
         return
-    if isinstance(workers, int | float | str):
-        raise ConfigError(ErrorText(named, f' is a number of processes of this machine, or "auto", not {workers!r}'))
-    # Rules and what they find travel as pickles, which run code: through a pipe of our own, and not through a storage.
-    raise ConfigError(
-        ErrorText(
-            named, f" are processes of this machine, not {type(workers).__name__}: rows are not linted on a cluster"
+    if not isinstance(workers, Ray):
+        said = f"{workers!r}" if isinstance(workers, int | float | str) else type(workers).__name__
+        raise ConfigError(
+            ErrorText(named, f' is a number of processes of this machine, "auto" or ft.Ray(…), not {said}')
         )
-    )
 
 
 def scan_all(
@@ -68,7 +67,8 @@ def scan_all(
         rules: the rules.
         context: what the rows are linted for.
         options: how to scan.
-        workers: processes; ``"auto"`` is one a core if there are enough rows.
+        workers: processes; ``"auto"`` is one a core if there are enough rows. Or a cluster, in whose processes the
+            rows are scanned.
         on_rows: called with a number of rows when they have been scanned.
 
     Returns:
@@ -78,6 +78,10 @@ def scan_all(
         FtkitError: a process failed.
     """
     total = sum(rows.stop - rows.start for rows in ranges)
+    if isinstance(workers, Ray):
+        if total:
+            return scan_on_cluster(ranges, rules, context, options, workers, on_rows)
+        workers = 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = max(1, min(cores, 16, total // _MIN_ROWS) if workers == "auto" else workers)
     if count > 1:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,32 @@ class RowFeatures:
         self.group = columns["group"]
         self.answer_length = answer_length
         self.minhash = minhash
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the columns by name, for :meth:`from_arrays`.
+
+        Returns:
+            Arrays with an entry for each row.
+        """
+        columns: dict[str, NDArray[Any]] = {name: getattr(self, name) for name in _COLUMNS}
+        columns["answer_length"] = self.answer_length
+        return columns if self.minhash is None else {**columns, "minhash": self.minhash}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> RowFeatures:
+        """Make features of what :meth:`arrays` returned.
+
+        Args:
+            arrays: the columns by name.
+
+        Returns:
+            The features.
+
+        Raises:
+            KeyError: a column is missing.
+        """
+        columns = {name: arrays[name].astype(np.uint64, copy=False) for name in _COLUMNS}
+        return cls(columns, arrays["answer_length"].astype(np.uint32, copy=False), arrays.get("minhash"))
 
     @classmethod
     def concatenate(cls, parts: Sequence[RowFeatures]) -> RowFeatures:

@@ -78,6 +78,44 @@ class VariantCounter:
         self._drop_keys()
         return self
 
+    def to_plain(self) -> tuple[int, dict[str, dict[str, tuple[int, int, bytes]]]]:
+        """Return what is counted as plain values, for :meth:`from_plain`.
+
+        Returns:
+            Below which hash keys are counted; and for each key and variant the count, the last row and the differences
+            of its rows.
+        """
+        counts = {
+            key_: {
+                variant: (each.count, each.last, bytes(each.differences))
+                for variant, each in _occurrences(variants).items()
+            }
+            for key_, variants in self._variants.items()
+        }
+        return self._hash_limit, counts
+
+    @classmethod
+    def from_plain(cls, hash_limit: int, counts: dict[str, dict[str, tuple[int, int, bytes]]]) -> Self:
+        """Make a counter of what :meth:`to_plain` returned.
+
+        Args:
+            hash_limit: below which hash keys are counted.
+            counts: the counts.
+
+        Returns:
+            The counter.
+        """
+        counter = cls()
+        counter._hash_limit = hash_limit
+        for key_, variants in counts.items():
+            [(variant, (count, last, _)), *others] = variants.items()
+            counter._variants[key_] = (
+                {variant: _Occurrences(*held) for variant, held in variants.items()}
+                if others or count > 1
+                else (variant, last)
+            )
+        return counter
+
     def __iter__(self) -> Iterator[tuple[str, dict[str, int]]]:
         """Each key with the counts of its variants, the commonest first."""
         for key_, variants in self._variants.items():
@@ -124,34 +162,34 @@ class VariantCounter:
 class _Occurrences:
     """Ascending row numbers as differences, of one byte each where they are small."""
 
-    __slots__ = ("_differences", "_last", "count")
+    __slots__ = ("count", "differences", "last")
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._last = 0
-        self._differences = bytearray()
+    def __init__(self, count: int = 0, last: int = 0, differences: bytes = b"") -> None:
+        self.count = count
+        self.last = last
+        self.differences = bytearray(differences)
 
     def add(self, row: int) -> None:
-        difference = row - self._last
-        self._last = row
+        difference = row - self.last
+        self.last = row
         self.count += 1
         if difference < 255:
-            self._differences.append(difference)
+            self.differences.append(difference)
         else:
-            self._differences.append(255)
-            self._differences += difference.to_bytes(8, "little")
+            self.differences.append(255)
+            self.differences += difference.to_bytes(8, "little")
 
     def extend(self, later: _Occurrences) -> None:
-        first, rest = _read(later._differences, 0)
+        first, rest = _read(later.differences, 0)
         self.add(first)
-        self._differences += later._differences[rest:]
+        self.differences += later.differences[rest:]
         self.count += later.count - 1
-        self._last = later._last
+        self.last = later.last
 
     def rows(self) -> list[int]:
         rows, row, at = [], 0, 0
-        while at < len(self._differences):
-            difference, at = _read(self._differences, at)
+        while at < len(self.differences):
+            difference, at = _read(self.differences, at)
             row += difference
             rows.append(row)
         return rows

@@ -295,5 +295,3 @@ def test_workers_are_processes_of_this_machine() -> None:
     for workers in (0, -1, True, 1.5, "many"):
         with pytest.raises(ft.ConfigError, match="workers is a number of processes of this machine"):
             ft.lint(data, workers=workers)  # type: ignore[arg-type]
-    with pytest.raises(ft.ConfigError, match="not Ray: rows are not linted on a cluster"):
-        ft.lint(data, workers=ft.Ray("m"))  # type: ignore[arg-type]

@@ -166,8 +166,6 @@ def test_an_address_is_part_of_the_name_and_a_store_that_is_missing_is_said(tmp_
     check_address(address)
     backend = ft.Ray("m", storage=address, workers=2)
     assert Cluster.split(backend.model)[0] == backend.cluster
-    with pytest.raises(ft.RefusedError, match="replicas answer through a shared folder"):
-        ft.Ray("m", storage=address, replicas=2)
     with pytest.raises(ft.HostError, match=re.escape("is not there: make the bucket or the folder first")):
         run_files((tmp_path / "none").as_uri(), "").check()
 

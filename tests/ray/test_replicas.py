@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.backends.ray import answering, replicas
+from ftkit.backends.ray import answer_channel, answering, replicas
 from ftkit.backends.ray.answering import Replica, serve
 from ftkit.backends.ray.cluster import Cluster
 from ftkit.backends.ray.jobs_api import JobStatus, RunHandle
@@ -33,7 +34,8 @@ class _Actor:
     """
 
     def __init__(self, loses: bool) -> None:
-        self._replica, self._loses, self._refuses = object.__new__(Replica), loses, 0
+        self._replica, self._loses, self._refuses = Replica.__new__(Replica), loses, 0
+        self._replica._storage = "/shared"
         self.is_ready = self.run = self
         self._remote: Any = None
 
@@ -68,9 +70,12 @@ def _answer(model: str, requests: list[Any], numbers: list[int], sampling: dict[
         tell([number, answer_to_wire(Answer(text, None, "stop", 1, 1, 0.0))])
 
 
-@pytest.fixture
-def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replicas]:
-    """Three replicas in threads of this process, one of which is lost once."""
+@pytest.fixture(params=["folder", "store"])
+def service(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replicas]:
+    """Three replicas in threads of this process, one of which is lost once. The storage is a folder or a store."""
+    if request.param == "store":
+        pytest.importorskip("pyarrow", reason='needs pip install "ftkit[ray]"')
+        monkeypatch.setattr(answer_channel._Objects, "poll_s", 0.05)
     from ftkit.backends.remote import model_calls
 
     monkeypatch.setattr(answering, "_RESTART_POLL_S", 0.01)
@@ -78,14 +83,22 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica
     monkeypatch.setattr(model_calls, "about", lambda model, tell: {"model": model})
 
     def submit(name: str, handle: RunHandle, command: str, variables: dict[str, str]) -> None:
-        folder = Path(command.split("ftkit.backends.ray.answering ")[1].split()[0])
+        storage, job = command.split("ftkit.backends.ray.answering ")[1].split()[:2]
+        assert job == name
         actors = [_Actor(loses=number == 0) for number in range(3)]
-        threading.Thread(target=serve, args=(folder, actors, _LostError, lambda value: value), daemon=True).start()
+        threading.Thread(
+            target=serve,
+            args=(answer_channel.answer_channel(storage, job), actors, _LostError, lambda value: value),
+            daemon=True,
+        ).start()
 
     monkeypatch.setattr(replicas, "submit_job", submit)
     monkeypatch.setattr(replicas, "job_environment", lambda storage: {})
     monkeypatch.setattr(replicas, "stop_job", lambda name, handle: None)
-    made = Replicas(Cluster(address="http://head:8265", replicas=3, storage=str(tmp_path)))
+    monkeypatch.setattr(replicas, "job_status", lambda name, handle: JobStatus("ended"))
+    monkeypatch.setattr(replicas, "_STATUS_S", 1000.0)
+    storage = tmp_path.as_uri() if request.param == "store" else str(tmp_path)
+    made = Replicas(Cluster(address="http://head:8265", replicas=3, storage=storage))
     yield made
     made.close()
     assert not list((tmp_path / "answering").iterdir())
@@ -106,6 +119,35 @@ def test_each_request_is_answered_once_though_a_replica_is_lost(service: Replica
     ) as refused:
         answerer.answer_many(requests, ft.Sampling(reasoning_effort="low"))
     assert refused.value.backend == "ray"
+
+
+def test_a_replica_asks_the_model_that_it_has_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pyarrow", reason='needs pip install "ftkit[ray]"')
+    from ftkit.backends.remote import model_calls
+    from ftkit.modeling.artefact_digests import file_digests
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("FTKIT_HOME", str(tmp_path))
+    asked: list[str] = []
+    monkeypatch.setattr(model_calls, "about", lambda model, tell: asked.append(model))
+    made = tmp_path / "store" / "runs" / "r-1" / "model"
+    made.mkdir(parents=True)
+    replica = Replica((tmp_path / "store").as_uri())
+
+    def ask(model: str) -> dict[str, Any]:
+        return list(replica.run("about", {"model": model}))[-1]
+
+    for content in (b"weights", b"other weights"):  # of another run that has the same id
+        (made / "model.safetensors").write_bytes(content)
+        (made / "ftkit.json").write_text(json.dumps({"files": file_digests(made)}))
+        assert "error" not in ask("r-1")
+        assert Path(asked[-1], "model.safetensors").read_bytes() == content
+        assert not asked[-1].startswith(str(made))
+    assert "error" not in ask("org/model")
+    assert asked[-1] == "org/model"
+    (made / "model.safetensors").write_bytes(b"torn")
+    (made / "ftkit.json").write_text((made / "ftkit.json").read_text() + " ")
+    assert "the model of run r-1 on the storage is damaged" in ask("r-1")["error"]["message"]
 
 
 def test_a_job_that_has_ended_is_an_error_not_a_long_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

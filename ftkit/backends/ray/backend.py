@@ -74,7 +74,7 @@ class Ray(OwnModelBackend):
             model answers on this machine.
         storage: a folder that this machine and all nodes see under the same path, or an object store that all reach,
             such as ``"s3://bucket/prefix"``; ``FTKIT_RAY_STORAGE`` by default.
-        strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part (``ft.Full()``).
+        strategy: how they hold the model: ``"ddp"``, each all of it, or ``"fsdp2"``, each a part.
     """
 
     name = "ray"
@@ -173,7 +173,7 @@ class Ray(OwnModelBackend):
 
     def _start(self, run_id: str, handle: RunHandle, folder: RunFiles) -> None:
         folder.begin()
-        command = job_command("job", handle.storage, run_id)
+        command = job_command("ftkit.backends.ray.job", handle.storage, run_id)
         submit_job(run_id, handle, command, job_environment(handle.storage))
 
     @override
@@ -324,7 +324,9 @@ class Ray(OwnModelBackend):
     @override
     def answerer(self) -> LocalAnswerer | RemoteAnswerer:
         if self.cluster.replicas:
-            return RemoteAnswerer(replicas_of(self.cluster.with_storage()), self._source_name())
+            cluster = self.cluster.with_storage()
+            there = is_address(str(cluster.storage))  # the nodes fetch it by its name
+            return RemoteAnswerer(replicas_of(cluster), self._there if there else self._source_name())
         return LocalBackend(self._source_name()).weights()
 
     @override

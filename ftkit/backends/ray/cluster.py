@@ -88,13 +88,6 @@ class Cluster:
         check_strategy(self.strategy, "ray")
         if self.storage is not None and is_address(self.storage):
             check_address(self.storage)
-            if self.replicas:
-                raise RefusedError(
-                    "ray: replicas answer through a shared folder, and this storage is an object store; name a folder, "
-                    "or let the model answer on this machine (replicas=0)",
-                    backend="ray",
-                    fields=("replicas", "storage"),
-                )
         elif self.storage is not None and not Path(self.storage).is_absolute():
             raise ConfigError(f"ray: storage={self.storage!r}: write an absolute path")
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ftkit import extras
+from ftkit.extras import require
 
 __all__ = ["connect"]
 
@@ -20,7 +20,7 @@ def connect() -> Any:
     Returns:
         The module ``ray``.
     """
-    ray = extras.require("ray", extra="ray", needed_for="a job on a Ray cluster")
-    os.chdir(Path(extras.__file__).parents[1])
+    ray = require("ray", extra="ray", needed_for="a job on a Ray cluster")
+    os.chdir(Path(__file__).parents[3])
     ray.init(ignore_reinit_error=True)
     return ray

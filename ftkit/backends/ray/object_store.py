@@ -100,11 +100,12 @@ class ObjectStore:
         """
         return self._files, self._root
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, most: int = _MOST_BYTES) -> bytes | None:
         """Read an object.
 
         Args:
             name: its name.
+            most: the largest size.
 
         Returns:
             Its content; None if there is no such object.
@@ -115,11 +116,11 @@ class ObjectStore:
         with self._errors():
             try:
                 with self._files.open_input_stream(self._path(name)) as stream:
-                    content: bytes = stream.read(_MOST_BYTES + 1)
+                    content: bytes = stream.read(most + 1)
             except FileNotFoundError:
                 return None
-        if len(content) > _MOST_BYTES:
-            raise HostError(f"{name} on the storage {self._shown} is larger than {_MOST_BYTES:,} bytes")
+        if len(content) > most:
+            raise HostError(f"{name} on the storage {self._shown} is larger than {most:,} bytes")
         return content
 
     def write(self, name: str, content: bytes) -> None:

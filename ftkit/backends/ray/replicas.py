@@ -1,4 +1,4 @@
-"""Copies of a model that answer on a cluster. Calls and replies travel through files on the shared storage.
+"""Copies of a model that answer on a cluster. Calls and replies travel over the storage.
 
 A job of Ray's jobs API, :mod:`ftkit.backends.ray.answering`, runs as long as somebody asks. It writes each reply, and
 this side reads them; each side appends to a file of its own.
@@ -12,29 +12,27 @@ import logging
 import math
 import os
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from ftkit.backends.ray.answer_channel import answer_channel
 from ftkit.backends.ray.cluster import Cluster
 from ftkit.backends.ray.jobs_api import RunHandle, job_status, stop_job, submit_job
-from ftkit.backends.ray.json_lines import JsonLines
+from ftkit.backends.ray.object_store import is_address
 from ftkit.backends.ray.shared_files import job_command, job_environment
 from ftkit.backends.remote.messages import error_from_wire
 from ftkit.errors import FtkitError, HostError
-from ftkit.files import create_folder
 
-__all__ = ["CALLS_FILE", "REPLIES_FILE", "Replicas", "replicas_of"]
+__all__ = ["Replicas", "replicas_of"]
 
-CALLS_FILE, REPLIES_FILE = "calls.jsonl", "replies.jsonl"
 _LOG = logging.getLogger("ftkit.ray")
 _POLL_S = 0.1
 _IDLE_POLL_S = 1.0
+_STOP_S = 10.0
 _PING_S = 20.0
 _STATUS_S = 5.0
 _UNUSED_S = 300.0
@@ -137,11 +135,8 @@ class _Session:
         self._place, self._owner = cluster.url(), os.getpid()
         self._name = f"ftkit-answers-{secrets.token_hex(8)}"
         self._handle = RunHandle(url=cluster.url(), storage=str(cluster.storage), key=self._name)
-        self._folder = Path(self._handle.storage) / "answering" / self._name
-        create_folder(self._folder)
-        for name in (CALLS_FILE, REPLIES_FILE):
-            (self._folder / name).touch()
-        self._calls, self._replies = JsonLines(self._folder / CALLS_FILE), JsonLines(self._folder / REPLIES_FILE)
+        self._channel = answer_channel(self._handle.storage, self._name)
+        self._channel.open()
         self._numbers, self._numbering = 0, threading.Lock()
         self._waiting: dict[int, SimpleQueue[tuple[int, dict[str, Any]] | None]] = {}
         self._ended: str | None = None
@@ -149,9 +144,9 @@ class _Session:
         self.was_unused = False
         self._wake = threading.Event()
         command = job_command(
-            "answering",
-            str(self._folder),
-            f"{self._handle.storage}/home",
+            "ftkit.backends.ray.answering",
+            self._handle.storage,
+            self._name,
             str(cluster.replicas),
             str(cluster.cpus_per_worker),
             str(cluster.gpus_per_worker),
@@ -177,7 +172,7 @@ class _Session:
         try:
             if self._ended is None:
                 for number, arguments in zip(sorted(mine), parts, strict=True):
-                    self._calls.append({"id": number, "call": name, "arguments": arguments})
+                    self._channel.ask({"id": number, "call": name, "arguments": arguments})
             while open_parts:
                 reply = None if self._ended is not None and replies.empty() else replies.get()
                 if reply is None:
@@ -199,8 +194,8 @@ class _Session:
                 for number in mine:
                     self._waiting.pop(number, None)
             if open_parts:
-                with contextlib.suppress(OSError):
-                    self._calls.append({"cancel": sorted(open_parts)})
+                with contextlib.suppress(OSError, HostError):
+                    self._channel.ask({"cancel": sorted(open_parts)})
         return result
 
     def close(self) -> None:
@@ -210,7 +205,13 @@ class _Session:
         self._end("it was closed")
         with contextlib.suppress(FtkitError):
             stop_job(self._name, self._handle)
-        shutil.rmtree(self._folder, ignore_errors=True)
+            deadline = time.monotonic() + _STOP_S
+            while is_address(self._handle.storage) and time.monotonic() < deadline:  # nothing is written after that
+                if job_status(self._name, self._handle).state == "ended":
+                    break
+                time.sleep(_POLL_S)
+        with contextlib.suppress(HostError):
+            self._channel.delete()
 
     def _end(self, reason: str) -> None:
         self._ended = self._ended or reason
@@ -225,12 +226,12 @@ class _Session:
         start, pinged, asked = 0, time.monotonic(), time.monotonic()
         while self._ended is None:
             if self._waiting:
-                time.sleep(_POLL_S)
+                time.sleep(self._channel.poll_s)
             else:
                 self._wake.wait(_IDLE_POLL_S)
                 self._wake.clear()
             try:
-                for read, reply in self._replies.read(start):
+                for read, reply in self._channel.replies(start):
                     start = read
                     if "note" in reply:
                         _LOG.warning("%s: %s", self._place, reply["note"])
@@ -239,9 +240,12 @@ class _Session:
                 now = time.monotonic()
                 if now - pinged > _PING_S:
                     pinged = now
-                    self._calls.append({"ping": True})
+                    self._channel.ask({"ping": True})
             except OSError as error:
                 self._end(f"the storage cannot be used: {error}")
+                return
+            except HostError as error:
+                self._end(str(error))
                 return
             with self._numbering:
                 self.was_unused = not self._waiting and now - self._used > _UNUSED_S

@@ -89,6 +89,30 @@ class RunFiles(ABC):
         """
 
     @abstractmethod
+    def write_result(self, name: str, content: bytes) -> None:
+        """Keep a part of what a job has computed, whole or not at all.
+
+        Args:
+            name: its name.
+            content: its content.
+        """
+
+    @abstractmethod
+    def read_result(self, name: str, most: int) -> bytes:
+        """Read what :meth:`write_result` wrote.
+
+        Args:
+            name: its name.
+            most: the largest size.
+
+        Returns:
+            Its content.
+
+        Raises:
+            HostError: it is gone, or larger.
+        """
+
+    @abstractmethod
     def append(self, kind: str, data: dict[str, Any]) -> None:
         """Add an event.
 

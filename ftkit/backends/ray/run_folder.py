@@ -19,7 +19,7 @@ from ftkit.backends.ray.object_store import is_address
 from ftkit.backends.ray.run_files import RunFiles, Workspace
 from ftkit.backends.ray.run_objects import RunObjects
 from ftkit.backends.ray.shared_files import keep_file
-from ftkit.errors import RunError
+from ftkit.errors import HostError, RunError
 from ftkit.files import create_folder, folder_aside, replace_folder, write_atomically
 from ftkit.training.sample_log import SAMPLES
 
@@ -88,6 +88,23 @@ class RunFolder(RunFiles):
     @override
     def keep(self, file: Path, digest: str) -> None:
         keep_file(file, self.received / digest)
+
+    @override
+    def write_result(self, name: str, content: bytes) -> None:
+        create_folder(self.path / "results")
+        write_atomically(self.path / "results" / name, content)
+
+    @override
+    def read_result(self, name: str, most: int) -> bytes:
+        file = self.path / "results" / name
+        try:
+            with file.open("rb") as opened:
+                content = opened.read(most + 1)
+        except OSError as error:
+            raise HostError(f"{file} cannot be read: {error.strerror or error}", passing=True) from None
+        if len(content) > most:
+            raise HostError(f"{file} is larger than {most:,} bytes")
+        return content
 
     @override
     def append(self, kind: str, data: dict[str, Any]) -> None:

@@ -21,16 +21,34 @@ from typing_extensions import override
 
 from ftkit.backends.ray.object_store import ObjectStore
 from ftkit.backends.ray.run_files import RunFiles, Workspace
-from ftkit.errors import HostError
+from ftkit.errors import HostError, ModelError, RunError
 from ftkit.files import folder_aside, replace_folder
+from ftkit.modeling.artefact_digests import check_digests
+from ftkit.modeling.model_source import RECORD
 from ftkit.training.sample_log import SAMPLES
 
-__all__ = ["RunObjects"]
+__all__ = ["RunObjects", "node_folder"]
 
 _FLUSH_S = 1.0
 _ASK_S = 2.0
 _PART = 1_000_000
 """A place among the events is the number of a part times this, plus the number of an event in it."""
+
+
+def node_folder() -> Path:
+    """Return the folder in which a node keeps what it fetches from object stores.
+
+    Returns:
+        A folder of this user below the temporary one.
+
+    Raises:
+        RunError: another user has taken its name.
+    """
+    folder = Path(tempfile.gettempdir()) / f"ftkit-ray-{os.getuid()}"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise RunError(f"{folder} belongs to another user of this machine; set TMPDIR to another folder")
+    return folder
 
 
 class RunObjects(RunFiles):
@@ -82,6 +100,17 @@ class RunObjects(RunFiles):
         name = f"{self._run}/received/{digest}"
         if not self._store.exists(name):
             self._store.put(file, name)
+
+    @override
+    def write_result(self, name: str, content: bytes) -> None:
+        self._store.write(f"{self._run}/results/{name}", content)
+
+    @override
+    def read_result(self, name: str, most: int) -> bytes:
+        content = self._store.read(f"{self._run}/results/{name}", most)
+        if content is None:
+            raise HostError(f"results/{name} of {self._run_id} is gone from the storage", passing=True)
+        return content
 
     @override
     def append(self, kind: str, data: dict[str, Any]) -> None:
@@ -189,23 +218,35 @@ class RunObjects(RunFiles):
 
     @override
     def has_model(self) -> bool:
-        return self._store.exists(f"{self._run}/model/ftkit.json")
+        return self._store.exists(f"{self._run}/model/{RECORD}")
 
     @override
     def fetch_model(self, folder: Path) -> None:
         with folder_aside(folder) as aside:
             self._store.fetch(f"{self._run}/model", aside)
+            try:
+                check_digests(aside)
+            except ModelError as error:
+                raise ModelError(f"the model of run {self._run_id} on the storage is damaged: {error}") from None
             replace_folder(aside, folder)
 
     @override
     def local_model(self, cache: Path) -> Path | None:
         folder = cache / self._run_id
-        if not folder.is_dir() and self.has_model():
-            cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(cache / f"{self._run_id}.lock"):
-                if not folder.is_dir():
-                    self.fetch_model(folder)
-        return folder if folder.is_dir() else None
+        try:
+            record = self._store.read(f"{self._run}/model/{RECORD}")
+        except HostError:
+            if folder.is_dir():  # the model needs no store to answer
+                return folder
+            raise
+        if record is None:
+            return None
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / f"{self._run_id}.lock"):
+            held = folder / RECORD
+            if not held.is_file() or held.read_bytes() != record:  # another run had the same id
+                self.fetch_model(folder)
+        return folder
 
     @override
     def delete(self) -> None:
@@ -215,9 +256,9 @@ class RunObjects(RunFiles):
     @override
     @contextlib.contextmanager
     def workspace(self, *, first: bool) -> Iterator[Workspace]:
-        parent = Path(tempfile.gettempdir()) / f"ftkit-ray-{os.getuid()}" / self._run_id
+        parent = node_folder() / "runs" / self._run_id
         parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for left in parent.iterdir():  # of workers that were killed
+        for left in parent.parent.glob("*/*"):  # of workers that were killed
             if left.name.isdigit() and not Path(f"/proc/{left.name}").exists() and Path("/proc").exists():
                 shutil.rmtree(left, ignore_errors=True)
         folder = parent / str(os.getpid())

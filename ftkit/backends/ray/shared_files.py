@@ -45,16 +45,16 @@ def keep_file(file: Path, kept: Path) -> None:
 
 
 def job_command(module: str, *arguments: str) -> str:
-    """Return the shell command of a job that runs a module of this package.
+    """Return the shell command of a job that runs a module of ftkit.
 
     Args:
-        module: its name.
+        module: its full name.
         *arguments: its arguments.
 
     Returns:
         The command.
     """
-    return shlex.join(["python", "-P", "-m", f"ftkit.backends.ray.{module}", *arguments])
+    return shlex.join(["python", "-P", "-m", module, *arguments])
 
 
 def job_environment(storage: str) -> dict[str, Any]:

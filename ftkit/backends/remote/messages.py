@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
-from ftkit import errors
 from ftkit.backends.answer import Request
-from ftkit.errors import BusyError, ConfigError, FtkitError, MissingExtraError, ModelError, RefusedError
+from ftkit.errors import BusyError, ConfigError, FtkitError, MissingExtraError, ModelError, OutputError, RefusedError
 from ftkit.results.answer import Answer
 from ftkit.schema import AnyOutput
 
@@ -27,6 +27,11 @@ __all__ = [
 MAX_LINE_BYTES = 64 * 1024 * 1024
 """Longest line that either side reads."""
 _MAX_MESSAGE = 20_000
+_KINDS: dict[str, type[FtkitError]] = {
+    name: kind
+    for name, kind in vars(sys.modules[FtkitError.__module__]).items()
+    if isinstance(kind, type) and issubclass(kind, FtkitError)
+}
 _OUTPUT: TypeAdapter[Any] = TypeAdapter(AnyOutput)
 
 
@@ -73,14 +78,14 @@ def error_from_wire(said: dict[str, Any], machine: str, backend: str) -> FtkitEr
         An error of the same class. What was only right there is said of the machine.
     """
     message = str(said["message"])
-    kind = getattr(errors, str(said["kind"]), None)
+    kind = _KINDS.get(str(said["kind"]))
     if kind is RefusedError:
         return RefusedError(message.replace("this machine", machine), backend=backend, fields=tuple(said["fields"]))
     if kind is BusyError:
         return BusyError(message, float(said["retry_after_s"] or 1.0))
     if kind is MissingExtraError:
         return ConfigError(f"on {machine}: {message}")
-    if isinstance(kind, type) and issubclass(kind, FtkitError) and kind is not errors.OutputError:
+    if kind is not None and kind is not OutputError:
         return kind(f"on {machine}: {message}")
     return ModelError(f"on {machine}: {message}")
 
