@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from typing_extensions import override
 
 from ftkit.errors import ModelError, RefusedError, TrainingError
@@ -71,7 +72,7 @@ class VLLMSampler(RolloutSampler):
         self, prompts: Sequence[Ints], *, max_new_tokens: int, temperature: float, top_p: float, seed: int
     ) -> list[SampledTokens]:
         adapted = self.context.adapted
-        state = adapted.weights.model_state(adapted.model)
+        tensors = adapted.weights.tensors(adapted.parameters)
 
         def ask() -> list[SampledTokens]:
             assert self._server is not None  # noqa: S101  (setup has started it)
@@ -83,7 +84,7 @@ class VLLMSampler(RolloutSampler):
                 top_p=top_p,
                 seed=seed,
                 stop_token_ids=self.context.pretrained.chat_template.stop_ids,
-                adapter=self._load(self._server, state),
+                adapter=self._load(self._server, tensors),
                 sampling_logprobs=bool(temperature),
             )
             try:
@@ -138,14 +139,14 @@ class VLLMSampler(RolloutSampler):
         free_unused_memory()
         return replace(source, base=str(folder))
 
-    def _load(self, server: VLLMServer, state: dict[str, Any] | None) -> str:
+    def _load(self, server: VLLMServer, tensors: dict[str, torch.Tensor]) -> str:
         """Have the server load the adapter as it is now; return its name there."""
         try:
             written = self._folder / "next"
             shutil.rmtree(written, ignore_errors=True)
             written.mkdir(parents=True)
             with quiet():
-                self.context.adapted.model.save_pretrained(written, **({} if state is None else {"state_dict": state}))
+                self.context.adapted.model.save_pretrained(written, state_dict=tensors)
             content = hashlib.sha256()
             for file in sorted(written.glob("adapter_*")):
                 with file.open("rb") as opened:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +129,9 @@ def test_the_end_of_the_server_ends_the_run_with_its_last_lines(ignorant: str, t
     calls.misbehave("die")
     with pytest.raises(ModelError, match=r"vLLM ended with status 137(.|\n)*out of everything"):
         run(rft(), ignorant, tmp_path / "model")
+    calls.misbehave("")
+    with pytest.raises(ModelError, match=r"takes 20 tokens, and the longest prompt with its answer has \d\d: raise"):
+        run(rft(rollouts=ft.VLLM(max_model_len=20)), ignorant, tmp_path / "model")
 
 
 def test_other_temperatures_need_other_log_probabilities(ignorant: str, calls: Calls) -> None:
@@ -145,6 +154,74 @@ def test_other_temperatures_need_other_log_probabilities(ignorant: str, calls: C
     finally:
         server.stop()
     assert "--logprobs-mode processed_logprobs" in " ".join(calls.starts[0]["started"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["cancelled", "killed"])
+def test_a_worker_that_ends_takes_the_server_down_and_the_run_goes_on(
+    way: str, ignorant: str, tokenizer: Any, calls: Calls
+) -> None:
+    uniform(calls, tokenizer, 0.05)
+    grader = ft.TextSimilarityGrader(
+        input="{{sample.output_text}}", reference="the bed in the room", evaluation_metric="fuzzy_match"
+    )
+    backend = f"local:{ignorant}"
+    whole = ft.train(rft(grader=grader, epochs=12), ROWS, backend=backend).wait()
+    stopped = ft.train(rft(grader=grader, epochs=12), ROWS, backend=backend)
+    deadline = time.monotonic() + 180
+    while not any(event.kind == "checkpoint" for event in stopped.stored_events()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    if way == "cancelled":
+        stopped.cancel()
+    else:
+        os.kill(stopped.record.handle["pid"], signal.SIGKILL)
+    while stopped.record.state == "running" or any(psutil.pid_exists(start["pid"]) for start in calls.starts):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert stopped.record.state == ("cancelled" if way == "cancelled" else "failed")
+    stopped.resume()
+    stopped.wait()
+    courses = []
+    for run in (whole, stopped):
+        steps = {event.data["step"]: event.data for event in run.stored_events() if event.kind == "step"}
+        courses.append([(steps[step]["loss"], steps[step]["reward"]) for step in range(1, 25)])
+    assert courses[0] == courses[1]
+    assert not any(psutil.pid_exists(start["pid"]) for start in calls.starts)
+
+
+WORKER = """
+import json, sys
+from pathlib import Path
+from ftkit.training.worker_group import WorkerGroup
+from tests.inference.vllm.test_rollouts import rft, run
+rank, strategy, meeting, model, output = sys.argv[1:]
+workers = WorkerGroup.meet(int(rank), 2, Path(meeting), strategy)
+steps, _ = run(rft(epochs=1), model, Path(output), workers=workers)
+if workers.is_first:
+    Path(output).with_name("steps.json").write_text(json.dumps(steps))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_several_workers_share_a_server(
+    strategy: str, ignorant: str, tokenizer: Any, tmp_path: Path, calls: Calls
+) -> None:
+    uniform(calls, tokenizer, 0.05)
+    alone, _ = run(rft(epochs=1), ignorant, tmp_path / "alone" / "model")
+    output = tmp_path / "both" / "model"
+    started = [
+        subprocess.Popen([sys.executable, "-c", WORKER, str(rank), strategy, tmp_path / "meeting", ignorant, output])
+        for rank in range(2)
+    ]
+    assert [one.wait(300) for one in started] == [0, 0]
+    steps = json.loads(output.with_name("steps.json").read_text())
+    for name in ("loss", "reward", "sampler_difference", "correction_weight", "grad_norm"):
+        assert [step[name] for step in steps] == pytest.approx([step[name] for step in alone], rel=1e-4)
+    assert len(calls.starts) == 2
+    names = [body["lora_name"] for body in calls.to("/v1/load_lora_adapter")]
+    assert len(names) == 6
 
 
 def test_a_quantised_base_is_served_with_the_values_of_its_4_bit_weights(

@@ -18,6 +18,7 @@ from ftkit.errors import ConfigError, ModelError
 from ftkit.inference.vllm.adapters import why_merged
 from ftkit.inference.vllm.server_process import free_port
 from ftkit.modeling.model_source import find_source
+from ftkit.training.job import Job, train
 from tests.inference.vllm.conftest import Calls
 from tests.tiny import save_adapter
 
@@ -67,6 +68,28 @@ def test_a_told_server_is_asked_and_left_running(
     assert httpx.get(f"{url}/health", trust_env=False).status_code == 200
     with pytest.raises(ModelError, match="serves no base model 'other'; it has mine"):
         ft.Model(f"local:{tiny_model}", TASK, engine=ft.VLLM(url=url, served_name="other")).predict(text="a")
+
+
+def test_rollouts_leave_a_told_server_without_their_adapters(
+    url: str, tiny_model: str, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FTKIT_VLLM_API_KEY", KEY)
+    monkeypatch.setattr("ftkit.inference.vllm.server.check_tokens", lambda *given, **options: None)
+    recipe = ft.RFT(
+        grader=ft.StringCheckGrader(reference="x"), rollouts=ft.VLLM(url=url), epochs=1, batch_size=1, probe_prompts=0,
+        num_generations=2, max_output_tokens=4, adapter=ft.LoRA(rank=2), precision="fp32",
+    )  # fmt: skip
+    data = ft.Dataset.from_rows([{"text": "a"}, {"text": "b"}], TASK)
+    events: list[Any] = []
+    train(Job(recipe, data, None, tiny_model, tmp_path / "model"), lambda *event: events.append(event))
+    [about] = [data for _, data in events if data.get("message") == "vLLM samples the rollouts"]
+    assert (about["url"], about["version"]) == (url, "0.32.0")
+    assert len(calls.to("/v1/completions")) == 4
+    listed = httpx.get(f"{url}/v1/models", headers={"authorization": f"Bearer {KEY}"}).json()["data"]
+    assert [one["id"] for one in listed] == ["mine"]
+    recipe = recipe.model_copy(update={"temperature": 0.7})
+    with pytest.raises(ModelError, match="start it with --logprobs-mode processed_logprobs"):
+        train(Job(recipe, data, None, tiny_model, tmp_path / "model"), lambda *event: None)
 
 
 def test_what_is_no_server_is_explained(tiny_model: str) -> None:
