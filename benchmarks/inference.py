@@ -82,7 +82,7 @@ def by_vllm(model: str, threads: int) -> Answer:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     options = tuple(os.environ.get("VLLM_OPTIONS", "").split())
     settings = ft.VLLM(dtype="float32", max_model_len=1024, options=options)
-    client: VLLMClient = vllm_pool(settings)._acquire(model).server._asked
+    client: VLLMClient = vllm_pool(settings).acquire(model).result().server._asked
 
     def one(ids: list[int], tokens: int) -> list[int]:
         body = {"model": "base", "prompt": ids, "max_tokens": tokens, "temperature": 0.0, "ignore_eos": True}

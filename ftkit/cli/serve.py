@@ -9,6 +9,7 @@ import typer
 
 from ftkit.cli.console import note, out, table_lines, timestamp
 from ftkit.cli.evaluation_options import Embedder
+from ftkit.cli.model_options import EngineName
 
 if TYPE_CHECKING:
     from ftkit.server.auth import ApiKeys
@@ -49,6 +50,7 @@ def _serve(
         typer.Option("--allow-python", help="Allow clients to send Python graders, which run in a sandbox."),
     ] = False,
     embedder: Embedder = None,
+    engine: EngineName = None,
 ) -> None:
     """Serve OpenAI's fine-tuning API on this machine.
 
@@ -68,6 +70,8 @@ def _serve(
     if alias:
         overrides["aliases"] = dict(_pair(item) for item in alias)
     reinforcement = ({"allow_python": True} if allow_python else {}) | ({"embedder": embedder} if embedder else {})
+    if engine:
+        overrides["engine"] = {"kind": engine}  # beside the engine's settings in the file
     if reinforcement:
         overrides["reinforcement"] = reinforcement
     settings = load_settings(config, **overrides)

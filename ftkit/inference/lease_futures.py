@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from ftkit.inference.loaded_model import ModelLease
+from ftkit.inference.leases import Lease
 
-__all__ = ["abandon_lease", "deliver_lease", "finish"]
+__all__ = ["abandon_lease", "ask_in_thread", "deliver_lease", "finish", "hold"]
+
+L = TypeVar("L", bound=Lease)
 
 
-def deliver_lease(future: Future[ModelLease], lease: ModelLease, ready: Future[None]) -> None:
+def deliver_lease(future: Future[L], lease: L, ready: Future[Any]) -> None:
     """Resolve the future of a lease with the lease, or with the error that kept the model from loading.
 
     Args:
@@ -28,7 +34,7 @@ def deliver_lease(future: Future[ModelLease], lease: ModelLease, ready: Future[N
         lease.release()
 
 
-def abandon_lease(future: Future[ModelLease]) -> None:
+def abandon_lease(future: Future[L]) -> None:
     """Stop waiting for a lease, and release it if it is granted all the same.
 
     Args:
@@ -36,6 +42,55 @@ def abandon_lease(future: Future[ModelLease]) -> None:
     """
     future.cancel()
     future.add_done_callback(lambda done: None if done.cancelled() or done.exception() else done.result().release())
+
+
+@contextmanager
+def hold(future: Future[L]) -> Iterator[L]:
+    """Wait for a lease, and release it at the end.
+
+    Args:
+        future: the future of the lease.
+
+    Yields:
+        The lease.
+    """
+    try:
+        lease = future.result()
+    except BaseException:
+        abandon_lease(future)
+        raise
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+async def ask_in_thread(thread: ThreadPoolExecutor, acquire: Callable[[], Future[L]]) -> L:
+    """Wait for a lease without blocking the event loop. A lease that nobody waits for any more is released.
+
+    Args:
+        thread: where the lease is asked for.
+        acquire: asks for it.
+
+    Returns:
+        The lease, which the caller releases.
+
+    Raises:
+        CancelledError: the caller was cancelled.
+    """
+    asking = asyncio.get_running_loop().run_in_executor(thread, acquire)
+    try:
+        future = await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        asking.add_done_callback(
+            lambda done: None if done.cancelled() or done.exception() else abandon_lease(done.result())
+        )
+        raise
+    try:
+        return await asyncio.wrap_future(future)
+    except BaseException:
+        abandon_lease(future)
+        raise
 
 
 def finish(future: Future[None], error: BaseException | None) -> None:

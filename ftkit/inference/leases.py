@@ -6,16 +6,43 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
+from ftkit.inference.answer_grammar import AnswerSpec
 from ftkit.inference.constrained import Grammar
 from ftkit.inference.protocol import InferenceEngine
 from ftkit.modeling.chat_template import ChatTemplate
+from ftkit.modeling.pretrained import Pretrained
 from ftkit.schema import Output
 
-__all__ = ["Lease", "LeasePool"]
+__all__ = ["Lease", "LeasePool", "LoadedModelStats"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModelStats:
+    """How busy one base model is.
+
+    Attributes:
+        model: its name.
+        adapters: adapters loaded beside it.
+        held_bytes: memory with its adapters and what its caches may take; None if another program has it.
+        prefix_cache_bytes: memory that its prefix cache takes; None if another program has it.
+        running: answers that are being generated.
+        waiting: requests that wait for room in the batch.
+    """
+
+    model: str
+    adapters: int
+    held_bytes: int | None
+    prefix_cache_bytes: int | None
+    running: int
+    waiting: int
 
 
 class Lease(Protocol):
@@ -50,6 +77,34 @@ class Lease(Protocol):
         """
         ...
 
+    def answer_grammar(self, spec: AnswerSpec) -> Grammar:
+        """Compile the grammar of answers to a request with tools or a schema.
+
+        Args:
+            spec: what the answers may be.
+
+        Returns:
+            The grammar.
+
+        Raises:
+            ConfigError: a schema uses what calls or answers cannot be constrained to.
+        """
+        ...
+
+    def call(self, function: Callable[[Pretrained], T]) -> Future[T]:
+        """Call a function in the model's thread, between two generated tokens.
+
+        Args:
+            function: takes the loaded model.
+
+        Returns:
+            Its result.
+
+        Raises:
+            ModelError: another program has the weights, see :attr:`LeasePool.no_weights`.
+        """
+        ...
+
     def release(self) -> None:
         """Allow the model to be unloaded. Releasing twice does nothing."""
         ...
@@ -70,6 +125,11 @@ class LeasePool(Protocol):
     @property
     def tokenizer_lock(self) -> AbstractContextManager[Any]:
         """Held while a tokenizer is used, which only one thread may do at a time."""
+        ...
+
+    @property
+    def no_weights(self) -> str | None:
+        """Why :meth:`Lease.call` cannot reach the weights of a model, in one sentence; None if it can."""
         ...
 
     def lease(self, name: str) -> AbstractContextManager[Lease]:
@@ -106,4 +166,16 @@ class LeasePool(Protocol):
         Args:
             name: a name that it was leased by. Nothing happens if it is not loaded.
         """
+        ...
+
+    def stats(self) -> list[LoadedModelStats]:
+        """Report on each base model that is loaded or being loaded.
+
+        Returns:
+            One entry per base model.
+        """
+        ...
+
+    def close(self) -> None:
+        """Unload all models, for good. Requests in progress fail."""
         ...

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from ftkit.errors import ConfigError
 
 __all__ = [
+    "DEFAULT_BATCH",
     "MAX_BATCH_SIZE",
     "PASS_TOKENS",
     "STEP_TOKENS",
@@ -16,6 +17,9 @@ __all__ = [
     "loaded_model_limits",
     "set_loaded_model_limits",
 ]
+
+DEFAULT_BATCH = 32
+"""Answers of one base model that a server generates together, if nothing else is said."""
 
 MAX_BATCH_SIZE = 32
 """Answers generated together, outside of a server."""
@@ -36,13 +40,13 @@ class ServingLimits:
             free on the device when the first model is loaded.
         cache_bytes: memory for keys and values of the running answers of each base model, and as much again for its
             prefix cache; None takes a sixteenth of ``memory_bytes``.
-        batch: answers of one base model that are generated together.
+        batch: answers of one base model that are generated together; None takes the engine's own default.
         queue: answers that are running or waiting, over all models; more requests are refused.
     """
 
     memory_bytes: int | None = None
     cache_bytes: int | None = None
-    batch: int = 32
+    batch: int | None = None
     queue: int = 256
 
 

@@ -19,30 +19,9 @@ from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.pretrained import Pretrained
 from ftkit.schema import Output
 
-__all__ = ["LoadedAdapter", "LoadedModel", "LoadedModelStats", "ModelLease"]
+__all__ = ["LoadedAdapter", "LoadedModel", "ModelLease"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModelStats:
-    """How busy one base model is.
-
-    Attributes:
-        model: its name.
-        adapters: adapters loaded beside it.
-        held_bytes: memory with its adapters and what its caches may take.
-        prefix_cache_bytes: memory that its prefix cache takes.
-        running: answers that are being generated.
-        waiting: requests that wait for room in the batch.
-    """
-
-    model: str
-    adapters: int
-    held_bytes: int
-    prefix_cache_bytes: int
-    running: int
-    waiting: int
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ A model folder whose files were replaced is loaded again at the next :meth:`Mode
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import threading
@@ -21,9 +20,10 @@ from typing import Any
 from ftkit.errors import ModelError
 from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.engine_thread import EngineThread
-from ftkit.inference.lease_futures import abandon_lease, deliver_lease, finish
+from ftkit.inference.lease_futures import ask_in_thread, deliver_lease, finish, hold
+from ftkit.inference.leases import LoadedModelStats
 from ftkit.inference.load_model import load_adapter, load_base
-from ftkit.inference.loaded_model import LoadedAdapter, LoadedModel, LoadedModelStats, ModelLease
+from ftkit.inference.loaded_model import LoadedAdapter, LoadedModel, ModelLease
 from ftkit.inference.model_files import FoundModel, find_model
 from ftkit.inference.multi_lora import MultiLoRAModel, weight_bytes_in_memory
 from ftkit.inference.pool_settings import PoolSettings
@@ -56,6 +56,11 @@ class ModelPool:
         self._loaders = ThreadPoolExecutor(4, thread_name_prefix="ftkit-loader")
         self.tokenizer_thread = ThreadPoolExecutor(1, thread_name_prefix="ftkit-tokenizer")
         self.tokenizer_lock = threading.RLock()
+
+    @property
+    def no_weights(self) -> str | None:
+        """Why no function can be called with a model's weights: None, as they are here."""
+        return None
 
     def stats(self) -> list[LoadedModelStats]:
         """Report on each base model that is loaded or being loaded.
@@ -90,13 +95,7 @@ class ModelPool:
         Raises:
             ModelError: it cannot be found or loaded, or is larger than the memory limit.
         """
-        future = self.acquire(name, scores=scores)
-        try:
-            lease = future.result()
-        except BaseException:
-            abandon_lease(future)
-            raise
-        with lease:
+        with hold(self.acquire(name, scores=scores)) as lease:
             yield lease
 
     async def lease_async(self, name: str) -> ModelLease:
@@ -111,13 +110,7 @@ class ModelPool:
         Raises:
             ModelError: it cannot be found or loaded, or is larger than the memory limit.
         """
-        loop = asyncio.get_running_loop()
-        future = await loop.run_in_executor(self.tokenizer_thread, self.acquire, name)
-        try:
-            return await asyncio.wrap_future(future)
-        except BaseException:
-            abandon_lease(future)
-            raise
+        return await ask_in_thread(self.tokenizer_thread, partial(self.acquire, name))
 
     def acquire(self, name: str, *, scores: bool = False) -> Future[ModelLease]:
         """Ask for a model. Requests are served in their order.

@@ -42,6 +42,8 @@ class GenerationRequest:
         cache_scope: prompts of different scopes share no computed prefixes, so that nobody learns from
             ``cached_tokens`` or from the time of an answer what another scope asked.
         grammar: constrains the answer to an output schema.
+        logprobs: which log-probabilities are wanted. ``"cheap"`` leaves out those for which an engine would run the
+            model many times more, and ``"none"`` those for which it would run it once more; they are NaN then.
         top_logprobs: how many of the most likely tokens to report at each position.
         sampling_logprobs: report each token's log-probability at the temperature it was sampled at, too.
         decode: turns token ids into text. Without it, :attr:`TokenEvent.text` is empty.
@@ -55,6 +57,7 @@ class GenerationRequest:
     adapter: str | None = None
     cache_scope: str | None = None
     grammar: Grammar | None = None
+    logprobs: Literal["all", "cheap", "none"] = "cheap"
     top_logprobs: int = 0
     sampling_logprobs: bool = False
     decode: Callable[[Sequence[int]], str] | None = None

@@ -12,16 +12,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-from ftkit.errors import BusyError, DataError
-from ftkit.inference.active_request import ActiveRequest
+from ftkit.errors import BusyError, DataError, ModelError
 from ftkit.inference.answer_grammar import AnswerSpec
-from ftkit.inference.batch_settings import BatchSettings
 from ftkit.inference.constrained import Grammar
 from ftkit.inference.embeddings import embeddings
-from ftkit.inference.limits import ServingLimits
-from ftkit.inference.loaded_model import LoadedModelStats, ModelLease
-from ftkit.inference.model_pool import ModelPool
-from ftkit.inference.pool_settings import PoolSettings
+from ftkit.inference.leases import Lease, LeasePool, LoadedModelStats
+from ftkit.inference.limits import DEFAULT_BATCH, ServingLimits
 from ftkit.inference.prompt_length import PromptTooLongError, refuse_too_long
 from ftkit.inference.protocol import GenerationEvent, GenerationRequest, OnEvent
 from ftkit.modeling.text_encoder import plain_ids
@@ -47,7 +43,7 @@ class ServedModel:
         project: whose requests share computed prefixes.
     """
 
-    def __init__(self, lease: ModelLease, pool: ModelPool, project: str | None) -> None:
+    def __init__(self, lease: Lease, pool: LeasePool, project: str | None) -> None:
         self._lease, self._pool, self._project = lease, pool, project
 
     @property
@@ -106,8 +102,10 @@ class ServedModel:
 
         Raises:
             DataError: the text is longer than the model takes. That is found out without reading all of it.
-            ModelError: the model has no hidden states.
+            ModelError: the model has no hidden states, or another program has its weights.
         """
+        if self._pool.no_weights is not None:
+            raise ModelError(self._pool.no_weights)
         count = await self._in_tokenizer_thread(self._count, text)
         vectors = await asyncio.wrap_future(self._lease.call(lambda pretrained: embeddings(pretrained, [text])))
         return vectors[0], count
@@ -173,7 +171,7 @@ class ServedModel:
         text = str(tokenizer.decode([token]))
         return text, token_bytes(tokenizer, token) if "\N{REPLACEMENT CHARACTER}" in text else text.encode()
 
-    def add(self, request: GenerationRequest, on_event: OnEvent) -> ActiveRequest:
+    def add(self, request: GenerationRequest, on_event: OnEvent) -> Any:
         """Queue a request. Adapter, stop tokens and decoder are those of the model.
 
         Args:
@@ -197,7 +195,7 @@ class ServedModel:
         )
         return self._lease.engine.add(request, forward)
 
-    def cancel(self, handle: ActiveRequest) -> None:
+    def cancel(self, handle: Any) -> None:
         """Stop generating an answer that nobody waits for.
 
         Args:
@@ -220,15 +218,12 @@ class InferenceService:
     """The models of a server. Use it from one event loop, and close it there.
 
     Args:
-        limits: of memory, batches and waiting requests.
+        pool: the loaded models, which :meth:`close` closes.
+        limits: of batches and waiting requests.
     """
 
-    def __init__(self, limits: ServingLimits | None = None) -> None:
-        self._limits = limits or ServingLimits()
-        batch = BatchSettings(rows=self._limits.batch, keep_answers=True)
-        self._pool = ModelPool(
-            PoolSettings(self._limits.memory_bytes, cache_bytes=self._limits.cache_bytes, batch=batch)
-        )
+    def __init__(self, pool: LeasePool, limits: ServingLimits) -> None:
+        self._pool, self._limits = pool, limits
         self._in_progress = 0
         self._finish_times: deque[float] = deque(maxlen=64)
 
@@ -236,6 +231,11 @@ class InferenceService:
     def in_progress(self) -> int:
         """Answers that were admitted and are not finished, those whose model is still loading included."""
         return self._in_progress
+
+    @property
+    def no_weights(self) -> str | None:
+        """Why the engine cannot embed texts, in one sentence; None if it can."""
+        return self._pool.no_weights
 
     def stats(self) -> list[LoadedModelStats]:
         """Report how busy each loaded base model is.
@@ -283,4 +283,4 @@ class InferenceService:
         if len(self._finish_times) < 2:
             return 5.0
         each = (time.monotonic() - self._finish_times[0]) / len(self._finish_times)
-        return min(60.0, max(1.0, math.ceil(each * self._limits.batch)))
+        return min(60.0, max(1.0, math.ceil(each * (self._limits.batch or DEFAULT_BATCH))))

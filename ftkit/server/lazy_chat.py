@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from ftkit.inference.limits import ServingLimits
 from ftkit.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,12 +38,16 @@ class ChatState(State):
 
     Args:
         settings: the server's settings.
+
+    Raises:
+        ConfigError: the engine is not installed, or cannot keep the settings' limits.
     """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.settings = settings
         self._state["_lock"] = threading.RLock()
+        self._state["_make_pool"] = settings.engine.serving_pool(settings.limits)
 
     def __getattr__(self, key: Any) -> Any:
         if key in ("serving", "metrics") and key not in self._state:
@@ -62,12 +65,7 @@ class ChatState(State):
         from ftkit.inference.service import InferenceService
         from ftkit.server.chat.metrics import Metrics
 
-        settings = self._state["settings"]
-        serving = InferenceService(
-            ServingLimits(
-                settings.memory_bytes, settings.cache_bytes, batch=settings.batch_answers, queue=settings.max_answers
-            )
-        )
+        serving = InferenceService(self._state["_make_pool"](), self._state["settings"].limits)
         self._state["metrics"] = Metrics(serving, self._state["names"].client_name)
         self._state["serving"] = serving
 

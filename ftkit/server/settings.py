@@ -10,8 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from ftkit.backends.engines import DEFAULT_ENGINE, Engine, engine_from_settings
 from ftkit.backends.grading import embedder_of
 from ftkit.errors import ConfigError
+from ftkit.inference.limits import ServingLimits
 from ftkit.modeling.embedded_model import EMBEDDED
 from ftkit.named_files import read_small_text
 from ftkit.recipe import LOSSES, Recipe
@@ -27,7 +29,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@-]{0,127}")
 class Settings(BaseModel):
     """Settings of the server. A TOML file has the same names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, arbitrary_types_allowed=True, validate_default=True
+    )
 
     host: str = "127.0.0.1"
     """Address to listen on. Any other than the loopback address requires API keys."""
@@ -54,12 +58,15 @@ class Settings(BaseModel):
     """Largest part (OpenAI: 64 MB)."""
     max_body_bytes: int = Field(default=8 * 2**20, ge=1024)
     """Largest JSON body."""
+    engine: Engine = Field(default=DEFAULT_ENGINE)  # type: ignore[assignment]
+    """What runs the models that answer: ``"torch"``, which is ftkit's own engine, ``"vllm"``, or a table with its
+    kind and its settings, e.g. ``{kind = "vllm", max_num_seqs = 16}``. Jobs train with ftkit's own training."""
     memory_bytes: int | None = Field(default=None, ge=1)
     """Memory for all loaded models with their adapters and caches. Default: three quarters of the free memory."""
     cache_bytes: int | None = Field(default=None, ge=1)
     """KV cache of each base model, and as much again for cached prefixes. Default: 1/16 of ``memory_bytes``."""
-    batch_answers: int = Field(default=32, ge=1)
-    """Largest batch of answers per base model."""
+    batch_answers: int | None = Field(default=None, ge=1)
+    """Largest batch of answers per base model. Default: 32, or what the engine's settings say."""
     max_answers: int = Field(default=256, ge=1)
     """Answers in progress or waiting, over all models. Further requests get status 429."""
     body_patience_s: float = Field(default=30.0, gt=0.0)
@@ -77,6 +84,14 @@ class Settings(BaseModel):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"invalid model name {name!r}: use only letters, digits and . _ / @ -")
         return value
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _engine(cls, value: Any) -> Engine:
+        try:
+            return engine_from_settings(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Settings:
@@ -122,6 +137,11 @@ class Settings(BaseModel):
         """
         of_kind = self.reinforcement if kind == "rft" else {}
         return LOSSES.get(kind).model_validate(self.recipe | of_kind | fields)
+
+    @property
+    def limits(self) -> ServingLimits:
+        """What the models that answer may take."""
+        return ServingLimits(self.memory_bytes, self.cache_bytes, batch=self.batch_answers, queue=self.max_answers)
 
     @property
     def loopback(self) -> bool:

@@ -112,9 +112,8 @@ class VLLMSampler(RolloutSampler):
             source = self._expanded(source, quantization, precision)
         wanted = Wanted(source.name, source, ("rollouts",), (), None, (), precision, None)
         server = VLLMServer(settings, wanted, processed=context.recipe.temperature != 1)
-        server.start()
         self._server = server
-        server.adapter(wanted)  # compares the tokens
+        server.serve(wanted).result()  # compares the tokens
         limit = server.engine.max_length
         if limit is not None and limit < longest:
             raise ModelError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, NoReturn
 
-from ftkit.errors import ModelError
 from ftkit.extras import require
+from ftkit.inference.engine_error import EngineError
 from ftkit.printable import printable
 
-__all__ = ["VLLMClient", "refusal"]
+__all__ = ["VLLMClient", "refuse"]
 
 _LARGEST_BODY = 16 * 1024 * 1024
 _LARGEST_LINE = 4 * 1024 * 1024
@@ -18,6 +18,8 @@ _SHOWN_CHARACTERS = 2_000
 _CALL_S = 60.0
 _SILENCE_S = 600.0
 """How long a server may send nothing while it answers, in seconds."""
+_UNREACHABLE = "the server of the model cannot be reached"
+_FAILED = "the server of the model failed"
 
 
 class VLLMClient:
@@ -41,7 +43,8 @@ class VLLMClient:
             "headers": headers,
             "follow_redirects": False,
             "trust_env": not local,
-            "limits": self._httpx.Limits(max_connections=connections + 1, max_keepalive_connections=connections),
+            # An answer may be asked for the log-probabilities of its tokens while it is received.
+            "limits": self._httpx.Limits(max_connections=2 * connections + 1, max_keepalive_connections=connections),
         }
         self._client: Any = self._httpx.Client(timeout=_CALL_S, **self._options)
         self._async_client: Any = None
@@ -67,7 +70,7 @@ class VLLMClient:
             The object.
 
         Raises:
-            ModelError: the call failed.
+            EngineError: the call failed.
         """
         return self._object(path, *self._send("GET", path, None))
 
@@ -83,7 +86,7 @@ class VLLMClient:
             The object of the answer; empty if the answer is another text.
 
         Raises:
-            ModelError: the call failed.
+            EngineError: the call failed.
         """
         return self._object(path, *self._send("POST", path, body, timeout_s), plain=True)
 
@@ -98,7 +101,7 @@ class VLLMClient:
             The object of each event, until the server says that it is done.
 
         Raises:
-            ModelError: the call failed, or the answer broke off.
+            EngineError: the call failed, or the answer broke off.
         """
         if self._async_client is None:
             timeout = self._httpx.Timeout(_SILENCE_S, connect=_CALL_S, pool=None)
@@ -107,7 +110,7 @@ class VLLMClient:
         try:
             async with self._async_client.stream("POST", path, json=body) as response:
                 if response.status_code != 200:
-                    raise ModelError(refusal(self.name, path, response.status_code, await self._bounded(response)))
+                    refuse(self.name, path, response.status_code, await self._bounded(response))
                 async for data in _events(response, self.name):
                     if data == "[DONE]":
                         return
@@ -115,7 +118,7 @@ class VLLMClient:
         except self._httpx.HTTPError as error:
             failed = self._broken(path, error)
         # Outside of the except block: the library's error holds the request with its key.
-        raise ModelError(failed or f"{self.name}: the answer of {path} broke off")
+        raise EngineError(failed or f"{self.name}: the answer of {path} broke off", _UNREACHABLE)
 
     async def aclose(self) -> None:
         """Close the connections of :meth:`stream`, in its event loop."""
@@ -136,18 +139,20 @@ class VLLMClient:
                 for piece in response.iter_bytes():
                     content += piece
                     if len(content) > _LARGEST_BODY:
-                        raise ModelError(f"{self.name}: the answer of {path} has more than {_LARGEST_BODY:,} bytes")
+                        raise EngineError(
+                            f"{self.name}: the answer of {path} has more than {_LARGEST_BODY:,} bytes", _FAILED
+                        )
                 return response.status_code, bytes(content)
         except self._httpx.HTTPError as error:
             failed = self._broken(path, error)
-        raise ModelError(failed)
+        raise EngineError(failed, _UNREACHABLE)
 
     def _broken(self, path: str, error: Exception) -> str:
         return f"{self.name} cannot be reached at {self.url}{path}: {type(error).__name__}: {printable(str(error))}"
 
     def _object(self, path: str, status: int, content: bytes, *, plain: bool = False) -> dict[str, Any]:
         if status != 200:
-            raise ModelError(refusal(self.name, path, status, content))
+            refuse(self.name, path, status, content)
         try:
             found = json.loads(content)
         except (ValueError, RecursionError):
@@ -155,7 +160,9 @@ class VLLMClient:
         if not isinstance(found, dict):
             if plain:
                 return {}
-            raise ModelError(f"{self.name}: the answer of {path} is no JSON object, so this is no vLLM server")
+            raise EngineError(
+                f"{self.name}: the answer of {path} is no JSON object, so this is no vLLM server", _FAILED
+            )
         return found
 
     async def _bounded(self, response: Any) -> bytes:
@@ -172,13 +179,13 @@ class VLLMClient:
         except (ValueError, RecursionError):
             event = None
         if not isinstance(event, dict):
-            raise ModelError(f"{self.name}: an event of {path} is no JSON object: {printable(data[:200])}")
+            raise EngineError(f"{self.name}: an event of {path} is no JSON object: {printable(data[:200])}", _FAILED)
         if "error" in event:
-            raise ModelError(f"{self.name}: {_message(event) or 'the answer failed'}")
+            raise EngineError(f"{self.name}: {printable(_message(event)) or 'the answer failed'}", _FAILED)
         return event
 
 
-def refusal(name: str, path: str, status: int, content: bytes) -> str:
+def refuse(name: str, path: str, status: int, content: bytes) -> NoReturn:
     """Explain an answer that is no success.
 
     Args:
@@ -187,16 +194,20 @@ def refusal(name: str, path: str, status: int, content: bytes) -> str:
         status: HTTP status.
         content: the body.
 
-    Returns:
-        The message, with what the server says.
+    Raises:
+        EngineError: always, with what the server says. Clients of ours read that only if it is about their request.
     """
     try:
         said = _message(json.loads(content[:_LARGEST_LINE]))
     except (ValueError, RecursionError):
         said = content[:_SHOWN_CHARACTERS].decode("utf-8", "replace")
+    said = printable(said)
     if status == 401:
-        return f"{name} refuses the API key; set the one that it was started with ({printable(said)})"
-    return f"{name} refuses {path} with status {status}: {printable(said) or 'without a reason'}"
+        raise EngineError(f"{name} refuses the API key; set the one that it was started with ({said})", _FAILED)
+    refused = status in (400, 413, 422)
+    outward = f"{name} refuses the request: {said or 'without a reason'}" if refused else _FAILED
+    message = f"{name} refuses {path} with status {status}: {said or 'without a reason'}"
+    raise EngineError(message, outward, refused=refused)
 
 
 def _message(body: Any) -> str:
@@ -213,7 +224,7 @@ async def _events(response: Any, name: str) -> AsyncIterator[str]:
     async for piece in response.aiter_bytes():
         *lines, rest = (rest + piece).split(b"\n")
         if len(rest) > _LARGEST_LINE:
-            raise ModelError(f"{name}: an event has more than {_LARGEST_LINE:,} bytes")
+            raise EngineError(f"{name}: an event has more than {_LARGEST_LINE:,} bytes", _FAILED)
         for line in lines:
             if line.startswith(b"data:"):
                 yield line[5:].strip().decode("utf-8", "replace")

@@ -32,8 +32,9 @@ from ftkit.inference.vllm.client import VLLMClient
 __all__ = ["VLLMEngine"]
 
 _PATH = "/v1/completions"
-_SCORED_TOKENS = 64
-"""Longest answer that is held to a grammar and has log-probabilities: each of its tokens takes a request."""
+_CHEAP_TOKENS = 64
+"""Longest answer that is held to a grammar and has log-probabilities although not all are wanted: each token takes a
+request."""
 
 
 @dataclass(slots=True, eq=False)
@@ -107,7 +108,8 @@ class VLLMEngine(InferenceEngine):
                 self._asked.add(asked)
                 asked.task = self._loop.create_task(self._answer(asked))
 
-        self._loop.call_soon_threadsafe(start)
+        if not self._in_loop(start):
+            asked.send(Failed(ModelError("the model was unloaded")))
         return asked
 
     @override
@@ -118,12 +120,19 @@ class VLLMEngine(InferenceEngine):
             if handle.task is not None:
                 handle.task.cancel()
 
-        if not self._closed:
-            self._loop.call_soon_threadsafe(stop)
+        self._in_loop(stop)
 
     @override
     def stats(self) -> EngineStats:
         return EngineStats(self._running, len(self._asked) - self._running, self._max_running, self._steps)
+
+    def _in_loop(self, function: Callable[[], None]) -> bool:
+        """Call a function in the engine's thread; False if that has ended."""
+        try:
+            self._loop.call_soon_threadsafe(function)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
 
     def close(self) -> None:
         """End the thread. Requests in progress fail."""
@@ -163,6 +172,8 @@ class VLLMEngine(InferenceEngine):
     async def _receive(self, asked: _Asked) -> None:
         request, started = asked.request, time.monotonic()
         answer, held = _Answer(request, processed=self._processed), list[TokenEvent]()
+        # Those of the tokens that the grammar allows are not those of the model.
+        wanted = None if request.grammar is None else request.logprobs
         cached, ended = 0, None
         async with contextlib.aclosing(self._client.stream(_PATH, self._body(request))) as events:
             async for event in events:
@@ -170,7 +181,11 @@ class VLLMEngine(InferenceEngine):
                 for choice in event.get("choices") or ():
                     tokens = answer.read(choice)
                     self._steps += len(tokens)
-                    if request.grammar is not None:
+                    if wanted == "none":
+                        tokens = _unscored(tokens)
+                    elif wanted == "all":
+                        tokens = await self._scored(request, answer.ids[: len(answer.ids) - len(tokens)], tokens)
+                    elif wanted == "cheap":
                         held += tokens
                         tokens = []
                     for token in tokens:
@@ -179,12 +194,14 @@ class VLLMEngine(InferenceEngine):
                 if answer.stopped_by_text:  # closing the connection ends the answer there
                     break
         reason = answer.finish_reason(ended)
-        for token in await self._scored(request, held):
+        for token in await self._scored(request, [], held) if len(held) <= _CHEAP_TOKENS else _unscored(held):
             asked.send(token)
         asked.send(Finished(reason, len(answer.ids), cached, time.monotonic() - started))
 
-    async def _scored(self, request: GenerationRequest, tokens: list[TokenEvent]) -> list[TokenEvent]:
-        """The tokens of an answer that was held to a grammar, with their log-probabilities without it.
+    async def _scored(
+        self, request: GenerationRequest, before: list[int], tokens: list[TokenEvent]
+    ) -> list[TokenEvent]:
+        """Tokens of an answer that is held to a grammar, with their log-probabilities without it.
 
         vLLM forbids tokens before it computes log-probabilities, so those that it gives are under the grammar. So each
         token is asked for again, as the only one that is allowed: vLLM applies that after it has computed them.
@@ -192,16 +209,14 @@ class VLLMEngine(InferenceEngine):
 
         Args:
             request: what was asked.
-            tokens: the answer.
+            before: the answer's token ids before them.
+            tokens: the tokens.
 
         Returns:
-            The same tokens. Those of a long answer, which would take many requests, have no log-probabilities (NaN).
+            The same tokens.
         """
-        if len(tokens) > _SCORED_TOKENS:
-            nan = math.nan
-            return [replace(token, logprob=nan, sampling_logprob=nan, top_logprobs=()) for token in tokens]
-        ids = [token.token_id for token in tokens]
-        scored = await asyncio.gather(*(self._scored_token(request, ids, at) for at in range(len(ids))))
+        ids = before + [token.token_id for token in tokens]
+        scored = await asyncio.gather(*(self._scored_token(request, ids, at) for at in range(len(before), len(ids))))
         return [
             replace(token, logprob=one.logprob, sampling_logprob=one.logprob, top_logprobs=one.top_logprobs)
             for token, one in zip(tokens, scored, strict=True)
@@ -234,8 +249,9 @@ class VLLMEngine(InferenceEngine):
             "prompt": request.prompt.tolist(),
             "max_tokens": request.max_tokens,
             "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": 0,
+            # A sum of 0 leaves the most likely token, and vLLM takes none.
+            "top_p": sampling.top_p or 1.0,
+            "top_k": 0 if sampling.top_p else 1,
             "min_p": 0.0,
             "repetition_penalty": 1.0,
             "frequency_penalty": sampling.frequency_penalty,
@@ -341,6 +357,11 @@ class _Answer:
             last = self.ids[-1] if self.ids else None
             raise ModelError(f"vLLM has ended an answer at the token {last}, which ends no turn of this model")
         raise ModelError(f"vLLM has not completed an answer; the reason that it gives is {said!r}")
+
+
+def _unscored(tokens: list[TokenEvent]) -> list[TokenEvent]:
+    """The same tokens without log-probabilities."""
+    return [replace(token, logprob=math.nan, sampling_logprob=math.nan, top_logprobs=()) for token in tokens]
 
 
 def _unsupported(request: GenerationRequest, *, processed: bool) -> str | None:

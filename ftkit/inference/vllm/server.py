@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ftkit.errors import ModelError
 from ftkit.files import canonical_digest, folder_aside, home
 from ftkit.inference.constrained import GrammarCache
+from ftkit.inference.engine_error import EngineError
 from ftkit.inference.model_files import Identity
+from ftkit.inference.protocol import EngineStats
 from ftkit.inference.vllm.adapters import merge_into
+from ftkit.inference.vllm.background import in_background
 from ftkit.inference.vllm.client import VLLMClient
+from ftkit.inference.vllm.command import BASE, serve_arguments, server_environment
 from ftkit.inference.vllm.engine import VLLMEngine
 from ftkit.inference.vllm.server_process import ServerProcess, free_port
 from ftkit.inference.vllm.settings import VLLMSettings
@@ -28,12 +33,11 @@ from ftkit.modeling.tokenizer import load_chat_template
 
 __all__ = ["ServedAdapter", "VLLMServer", "Wanted"]
 
-_BASE = "base"
 _PORTS_TRIED = 3
 _LOAD_S = 300.0
 """How long the server may take to load an adapter, in seconds."""
-_FOREIGN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "VLLM_API_KEY")
-"""Variables that would mix this environment with vLLM's."""
+_LOADING_ENDS_S = 30.0
+"""How long a server that is stopped waits for what is being loaded, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Wanted:
         adapter_identity: identity of the files of ``adapter``.
         precision: ``"fp32"`` or ``"bf16"``.
         merged: why the adapter is merged into the weights; None if it is not.
+        template: identity of the chat template that takes the place of the model's own.
     """
 
     name: str
@@ -59,6 +64,7 @@ class Wanted:
     adapter_identity: Identity
     precision: str
     merged: str | None
+    template: tuple[Any, ...] = ()
 
 
 @dataclass(slots=True)
@@ -78,16 +84,17 @@ class ServedAdapter:
 
 @dataclass(slots=True, eq=False)
 class VLLMServer:
-    """A server, which :meth:`start` starts or finds. Hold :attr:`lock` to call its methods.
+    """A server, which the first call of :meth:`serve` starts or finds, and which :meth:`stop` stops for good.
 
     Attributes:
         settings: how it is started, or where it is.
         wanted: the first model that it was wanted for.
         processed: whether log-probabilities are those at the temperature of each request, as rollouts need them.
-        lock: held while it starts or loads an adapter.
-        leases: how many hold it.
+        leases: how many hold it, counted by its pool.
         names: the names that it was asked for by.
+        used: when it was last released, in seconds of the monotonic clock.
         retired: whether nobody may get it any more.
+        stopping: whether it is being stopped.
         version: vLLM's version.
         root: folder or hub id of the base model, as the server says.
     """
@@ -95,29 +102,48 @@ class VLLMServer:
     settings: VLLMSettings
     wanted: Wanted
     processed: bool = False
-    lock: threading.RLock = field(default_factory=threading.RLock)
     leases: int = 0
     names: set[str] = field(default_factory=set)
+    used: float = 0.0
     retired: bool = False
+    stopping: bool = False
     version: str = ""
     root: str = ""
     _engine: VLLMEngine | None = None
     _client: VLLMClient | None = None
     _process: ServerProcess | None = None
-    _base: str = _BASE
-    _served: dict[tuple[Any, ...], ServedAdapter] = field(default_factory=dict)
+    _base: str = BASE
+    _served: dict[tuple[Any, ...], Future[ServedAdapter]] = field(default_factory=dict)
     _loaded: dict[str, Path] = field(default_factory=dict)
     _resources: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _loading: threading.Lock = field(default_factory=threading.Lock)
+    """Held while it starts or loads an adapter."""
+    _state: threading.Lock = field(default_factory=threading.Lock)
+    """Held for a moment, to read or change the fields."""
+    _lost: Exception | None = None
+    _stopped: bool = False
 
     @property
-    def started(self) -> bool:
-        """Whether it has answered."""
-        return self._engine is not None
+    def label(self) -> str:
+        """The base model's name."""
+        return self.wanted.source.base_name or self.wanted.source.base
 
     @property
     def dead(self) -> bool:
-        """Whether it was started here and has ended since."""
-        return self._process is not None and not self._process.alive
+        """Whether it did not start, has ended since, or has forgotten what was loaded into it."""
+        process = self._process
+        return self._lost is not None or (self._engine is not None and process is not None and not process.alive)
+
+    @property
+    def adapters(self) -> int:
+        """Number of the adapters that ftkit has loaded into it."""
+        return len(self._loaded)
+
+    @property
+    def stats(self) -> EngineStats:
+        """How busy it is."""
+        engine = self._engine
+        return EngineStats() if engine is None else engine.stats()
 
     @property
     def dtype(self) -> str:
@@ -136,48 +162,22 @@ class VLLMServer:
             raise ModelError("the model was unloaded")
         return self._engine
 
-    def start(self) -> None:
-        """Start the server, or find the one at the address, unless that is done.
-
-        Raises:
-            ModelError: it does not start, or is no vLLM server that serves the model.
-        """
-        if self.started:
-            return
-        try:
-            if self.settings.url is None:
-                self._start_process()
-            else:
-                key = self.settings.api_key()
-                rows = self.settings.max_num_seqs
-                self._client = VLLMClient(self.settings.url, key, name="vLLM", connections=rows)
-            self._meet()
-        except BaseException:
-            self.stop()
-            raise
-
-    def adapter(self, wanted: Wanted) -> ServedAdapter:
-        """Load the adapter of a model if it has one, and compare the server's tokens with ftkit's.
+    def serve(self, wanted: Wanted) -> Future[ServedAdapter]:
+        """Start the server, or find the one at the address, and load the model's adapter, each unless that is done.
 
         Args:
             wanted: the model.
 
         Returns:
-            The model as the server serves it.
-
-        Raises:
-            ModelError: the adapter cannot be loaded, or the server's tokens are others.
+            The model as the server serves it. It fails with :class:`~ftkit.ModelError` if the server does not start, is
+            no vLLM server that serves the model, or has other tokens, or if the adapter cannot be loaded.
         """
-        template_file = wanted.source.template_file
-        changed = template_file and (template_file.stat().st_mtime_ns, template_file.stat().st_size)
-        key = (wanted.adapter, wanted.adapter_identity, template_file, changed)
-        if key not in self._served:
-            name = self._base if wanted.adapter is None else self._load(wanted.adapter, wanted.adapter_identity)
-            template = load_chat_template(wanted.source)
-            template.vocabulary = getattr(load_config(wanted.source).get_text_config(), "vocab_size", None)
-            check_tokens(self._asked, name, template, send_template=self.settings.url is None)
-            self._served[key] = ServedAdapter(name, template, GrammarCache(template.tokenizer, template.stop_ids))
-        return self._served[key]
+        key = (wanted.adapter, wanted.adapter_identity, wanted.template)
+        with self._state:
+            known = self._served.get(key)
+            if known is None or (known.done() and known.exception() is not None):
+                known = self._served[key] = in_background(partial(self._prepare, wanted), "ftkit-vllm-load")
+            return known
 
     def check_logprobs(self) -> None:
         """Refuse a server whose log-probabilities are not of the kind that :attr:`processed` says.
@@ -204,22 +204,61 @@ class VLLMServer:
             )
 
     def stop(self) -> None:
-        """Take the server down if it was started here; else unload what ftkit has loaded into it."""
-        engine, self._engine = self._engine, None
+        """Take the server down if it was started here; else unload what ftkit has loaded into it.
+
+        If it is starting, that fails.
+        """
+        with self._state:
+            self._stopped = True
+            engine, self._engine = self._engine, None
+            client, self._client = self._client, None
+            process = self._process
         if engine is not None:
             engine.close()
-        client, self._client = self._client, None
         if client is not None:
-            if self._process is None:
+            if process is None and self._lost is None:
                 for name in self._loaded:
                     with contextlib.suppress(ModelError):
                         client.post("/v1/unload_lora_adapter", {"lora_name": name}, timeout_s=10.0)
             client.close()
-        if self._process is not None:
-            self._process.stop()
-        self._served.clear()
-        self._loaded.clear()
-        self._resources.close()
+        if process is not None:
+            process.stop()
+        # Then nothing is written into the folder of a merged model any more.
+        loading = self._loading.acquire(timeout=_LOADING_ENDS_S)
+        try:
+            self._loaded.clear()
+            self._resources.close()
+        finally:
+            if loading:
+                self._loading.release()
+
+    def _prepare(self, wanted: Wanted) -> ServedAdapter:
+        with self._loading:
+            if self._stopped:
+                raise ModelError("the model was unloaded")
+            if self._lost is not None:  # it did not start for another one, who waited for it too
+                raise self._lost
+            if self._engine is None:
+                try:
+                    self._start()
+                except Exception as error:
+                    self._lost = error
+                    if self._process is not None:
+                        self._process.stop()
+                    raise
+            name = self._base if wanted.adapter is None else self._load(wanted.adapter, wanted.adapter_identity)
+            template = load_chat_template(wanted.source)
+            template.vocabulary = getattr(load_config(wanted.source).get_text_config(), "vocab_size", None)
+            check_tokens(self._asked, name, template, send_template=self.settings.url is None)
+            return ServedAdapter(name, template, GrammarCache(template.tokenizer, template.stop_ids))
+
+    def _start(self) -> None:
+        if self.settings.url is None:
+            self._start_process()
+        else:
+            key, rows = self.settings.api_key(), self.settings.max_num_seqs
+            self._client = VLLMClient(self.settings.url, key, name="vLLM", connections=rows)
+        self._meet()
 
     @property
     def _asked(self) -> VLLMClient:
@@ -233,12 +272,14 @@ class VLLMServer:
             folder = self._resources.enter_context(folder_aside(home() / "vllm" / "merged"))
             merge_into(self.wanted.source, folder, self.wanted.precision)
             model = str(folder)
+        how: Any = {"dtype": self.dtype, "loads_adapters": self.wanted.merged is None, "processed": self.processed}
         for attempt in range(_PORTS_TRIED):
             port, key = free_port(), secrets.token_urlsafe(32)
-            process = ServerProcess(
-                [executable, *self._arguments(model, port)], _environment(key), name="vLLM", secret=key
-            )
-            self._process = process
+            command = [executable, *serve_arguments(self.settings, model, port, **how)]
+            with self._state:
+                if self._stopped:
+                    raise ModelError("the model was unloaded")
+                process = self._process = ServerProcess(command, server_environment(key), name="vLLM", secret=key)
             client = VLLMClient(f"http://127.0.0.1:{port}", key, name="vLLM", connections=self.settings.max_num_seqs)
             try:
                 process.wait_until(client.healthy, self.settings.start_timeout_s)
@@ -250,31 +291,6 @@ class VLLMServer:
             self._client = client
             return
 
-    def _arguments(self, model: str, port: int) -> list[str]:
-        settings = self.settings
-        arguments = ["serve", model, "--host", "127.0.0.1", "--port", str(port), "--served-model-name", _BASE]
-        arguments += [
-            "--dtype",
-            self.dtype,
-            "--max-num-seqs",
-            str(settings.max_num_seqs),
-            "--generation-config",
-            "vllm",
-        ]
-        # llguidance is what ftkit's own engine uses, so the same grammars hold answers in the same way.
-        mode = "processed_logprobs" if self.processed else "raw_logprobs"
-        arguments += ["--structured-outputs-config", '{"backend": "guidance"}', "--logprobs-mode", mode]
-        arguments += ["--enable-prompt-tokens-details", "--trust-request-chat-template", "--disable-log-stats"]
-        arguments += ["--disable-uvicorn-access-log"]
-        if self.wanted.merged is None:
-            arguments += ["--enable-lora", "--max-loras", str(settings.max_loras)]
-            arguments += ["--max-lora-rank", str(settings.max_lora_rank)]
-        if settings.max_model_len is not None:
-            arguments += ["--max-model-len", str(settings.max_model_len)]
-        if settings.gpu_memory_utilization is not None:
-            arguments += ["--gpu-memory-utilization", str(settings.gpu_memory_utilization)]
-        return [*arguments, *settings.options]
-
     def _meet(self) -> None:
         """Read which model the server has."""
         client = self._asked
@@ -285,19 +301,23 @@ class VLLMServer:
         if len(found) != 1:
             names = ", ".join(str(one.get("id")) for one in bases) or "none"
             said = "serves several base models" if wanted is None and bases else f"serves no base model {wanted!r}"
-            raise ModelError(f"vLLM at {client.url} {said}; it has {names}. Name one: ft.VLLM(…, served_name=…)")
+            message = f"vLLM at {client.url} {said}; it has {names}. Name one: ft.VLLM(…, served_name=…)"
+            raise EngineError(message, "the server of the model serves others")
         self._base, self.root = str(found[0].get("id")), str(found[0].get("root") or "")
         with contextlib.suppress(ModelError):
             self.version = str(client.get("/version").get("version") or "")
         length = found[0].get("max_model_len")
-        self._engine = VLLMEngine(
-            client,
-            base=self._base,
-            max_length=length if isinstance(length, int) else None,
-            rows=self.settings.max_num_seqs,
-            processed=self.processed,
-            explain=self._explained,
-        )
+        with self._state:
+            if self._stopped:
+                raise ModelError("the model was unloaded")
+            self._engine = VLLMEngine(
+                client,
+                base=self._base,
+                max_length=length if isinstance(length, int) else None,
+                rows=self.settings.max_num_seqs,
+                processed=self.processed,
+                explain=self._explained,
+            )
 
     def _load(self, folder: Path, identity: Identity) -> str:
         # The name says which files it was, so that files that were replaced are loaded again.
@@ -330,7 +350,8 @@ class VLLMServer:
                     if "status 404" in said or "status 405" in said
                     else "export it merged, and name the result"
                 )
-                raise self._explained(ModelError(f"the adapter {folder} cannot be loaded: {said}; {hint}")) from None
+                message = f"the adapter {folder} cannot be loaded: {said}; {hint}"
+                raise self._end_or(EngineError(message, "the server of the model cannot load it")) from None
         self._loaded[name] = folder
 
     def unload(self, name: str) -> None:
@@ -344,23 +365,19 @@ class VLLMServer:
                 self._asked.post("/v1/unload_lora_adapter", {"lora_name": name}, timeout_s=10.0)
 
     def _explained(self, error: ModelError) -> ModelError:
-        """The error to raise for one of a call: why the server has ended, if it has."""
-        process = self._process
-        deadline = time.monotonic() + 2.0
-        ends = "cannot be reached" in str(error) or "status 500" in str(error)
+        """The error to raise for one of an answer: why the server has ended, if it has."""
+        gone = any(said in str(error) for said in ("cannot be reached", "broke off", "status 404"))
+        if self._process is None and gone:
+            # Whoever comes back at the address may serve other models, and has none of the adapters.
+            self._lost = error
+        return self._end_or(error)
+
+    def _end_or(self, error: ModelError) -> ModelError:
+        """Why the server has ended, if it has; else the error."""
+        process, deadline = self._process, time.monotonic() + 2.0
+        ends = any(said in str(error) for said in ("cannot be reached", "broke off", "status 500"))
         while process is not None and ends and time.monotonic() < deadline:
             if not process.alive:
                 return process.death()
             time.sleep(0.1)
         return error
-
-
-def _environment(key: str) -> dict[str, str]:
-    """The environment of the server: this one without what belongs to this Python, and without other keys."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _FOREIGN and not name.endswith(("_API_KEY", "_SECRET_ACCESS_KEY"))
-    }
-    own = {"VLLM_API_KEY": key, "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
-    return {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", **kept, **own}

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ftkit.errors import ModelError
+from ftkit.inference.engine_error import EngineError
 from ftkit.printable import printable
 
 __all__ = ["ServerProcess", "free_port"]
@@ -95,7 +95,7 @@ class ServerProcess:
             timeout_s: how long to wait, in seconds.
 
         Raises:
-            ModelError: it has ended, or does not answer in time; with its last lines.
+            EngineError: it has ended, or does not answer in time; with its last lines.
         """
         deadline = time.monotonic() + timeout_s
         try:
@@ -105,16 +105,17 @@ class ServerProcess:
                 if ready():
                     return
                 if time.monotonic() > deadline:
-                    raise ModelError(
+                    raise EngineError(
                         f"{self.name} did not answer within {timeout_s:g} s, and was stopped. Its last lines:\n"
-                        f"{self.last_lines}"
+                        f"{self.last_lines}",
+                        "the server of the model did not start in time",
                     )
                 time.sleep(_POLL_S)
         except BaseException:
             self.stop()
             raise
 
-    def death(self) -> ModelError:
+    def death(self) -> EngineError:
         """Explain that the server has ended.
 
         Returns:
@@ -122,7 +123,8 @@ class ServerProcess:
         """
         self._reader.join(2.0)
         status = self._process.poll()
-        return ModelError(f"{self.name} ended with status {status}. Its last lines:\n{self.last_lines}")
+        message = f"{self.name} ended with status {status}. Its last lines:\n{self.last_lines}"
+        return EngineError(message, "the server of the model has ended")
 
     def stop(self) -> None:
         """Take the server down, with all that it has started. A process that was forked from this one leaves it."""

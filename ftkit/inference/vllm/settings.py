@@ -27,8 +27,8 @@ _OWN_OPTIONS = (
 """Options that ftkit sets, or on which it relies that nobody does."""
 
 _OF_A_START = (
-    "dtype", "executable", "gpu_memory_utilization", "max_lora_rank", "max_loras", "max_model_len", "options",
-    "start_timeout_s",
+    "dtype", "executable", "gpu_memory_utilization", "max_lora_rank", "max_loras", "max_model_len", "max_servers",
+    "options", "start_timeout_s",
 )  # fmt: skip
 """Fields that say how a server is started."""
 
@@ -59,6 +59,10 @@ class VLLMSettings(DeclaredModel):
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the GPU's memory that the server takes. By default vLLM's own, nearly all of it; for rollouts, beside
     the training, 0.3."""
+    max_servers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Base models that are served at the same time, each by a server of its own. Before one more is started, the one
+    that nobody has used for longest is stopped. While all are in use, requests to ``ftkit serve`` wait; a
+    :class:`ftkit.Model` does not, and is served beside them."""
     start_timeout_s: Annotated[float, Field(gt=0)] = 600.0
     """How long the server may take to start, in seconds."""
     options: tuple[str, ...] = ()

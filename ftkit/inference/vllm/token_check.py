@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ftkit.errors import ModelError
+from ftkit.inference.engine_error import EngineError
 from ftkit.inference.vllm.client import VLLMClient
 from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.task import Message
@@ -25,6 +26,7 @@ _CONVERSATIONS: tuple[list[Message], ...] = (
 )
 _SHOWN_TOKENS = 24
 _PATH = "/tokenize"
+_OTHER = "the server of the model gives other tokens than the model"
 
 
 def check_tokens(client: VLLMClient, model: str, template: ChatTemplate, *, send_template: bool) -> None:
@@ -37,7 +39,7 @@ def check_tokens(client: VLLMClient, model: str, template: ChatTemplate, *, send
         send_template: send ftkit's template and compare how it is rendered; else the server's own is compared.
 
     Raises:
-        ModelError: tokens differ; shows both. Or the server cannot be asked.
+        EngineError: tokens differ; shows both. Or the server cannot be asked.
     """
     tokenizer = template.tokenizer
     own = [int(token) for token in tokenizer.encode(_TEXT, add_special_tokens=False)]
@@ -57,7 +59,8 @@ def check_tokens(client: VLLMClient, model: str, template: ChatTemplate, *, send
 def _tokens(client: VLLMClient, body: dict[str, Any]) -> list[int]:
     found = client.post(_PATH, body).get("tokens")
     if not isinstance(found, list) or not all(type(token) is int for token in found):
-        raise ModelError(f"{client.name}: {_PATH} returned no list of token ids, so this is no vLLM server")
+        message = f"{client.name}: {_PATH} returned no list of token ids, so this is no vLLM server"
+        raise EngineError(message, _OTHER)
     return found
 
 
@@ -67,10 +70,11 @@ def _compare(client: VLLMClient, tokenizer: Any, what: str, own: Sequence[int], 
     at = next((at for at, (one, other) in enumerate(zip(own, found, strict=False)) if one != other), None)
     first = min(len(own), len(found)) if at is None else at
     begin = max(0, first - _SHOWN_TOKENS // 4)
-    raise ModelError(
+    raise EngineError(
         f"{client.name} gives other tokens than ftkit for {what}, from token {first} on, so its tokenizer or chat "
         f"template is another one, and its answers would be to other prompts.\n"
-        f"  vLLM:  {_shown(tokenizer, found, begin)}\n  ftkit: {_shown(tokenizer, own, begin)}"
+        f"  vLLM:  {_shown(tokenizer, found, begin)}\n  ftkit: {_shown(tokenizer, own, begin)}",
+        _OTHER,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -16,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from ftkit.errors import ModelError
-from ftkit.inference.active_request import ActiveRequest
+from ftkit.inference.engine_error import EngineError
 from ftkit.inference.prompt_length import PromptTooLongError
 from ftkit.inference.protocol import Failed, GenerationEvent, GenerationRequest, SchemaTooComplexError, TokenEvent
 from ftkit.inference.sampling import SamplingParams
@@ -51,6 +52,8 @@ __all__ = [
     "too_long",
     "unheld_header",
 ]
+
+_log = logging.getLogger("ftkit.server")
 
 _MAX_LOGPROBS = 250_000
 """Most log-probabilities in a response that is not a stream, which holds them in memory until its end."""
@@ -102,7 +105,7 @@ class Completion:
         self._model, self._request, self._metrics, self._started = model, request, metrics, started
         self._schemas = schemas
         self._events: asyncio.Queue[tuple[int, GenerationEvent]] = asyncio.Queue()
-        self._handles: list[ActiveRequest] = []
+        self._handles: list[Any] = []
         self._logprobs = logprobs or LogprobCount()
         self.unheld: tuple[Unheld, ...] = ()
         self.choices: list[Choice] = []
@@ -145,6 +148,7 @@ class Completion:
                 replace(sampling, number=number),
                 stop=request.stops,
                 grammar=grammar,
+                logprobs="all" if request.logprobs else "none",
                 top_logprobs=request.top_logprobs or 0,
             )
             self._handles.append(self._model.add(generation, functools.partial(self._receive, number)))
@@ -291,6 +295,10 @@ class Completion:
 def _failure(error: Exception) -> ApiError:
     if isinstance(error, SchemaTooComplexError):  # clients try again after a 503, and it would fail again
         return ApiError(400, f"The request is too complex: {error}.", param="response_format", code="too_complex")
+    if isinstance(error, EngineError):
+        _log.error("the model could not answer: %s", error)
+        message = f"The model could not answer: {error.outward}."
+        return ApiError(400, message) if error.refused else ApiError(503, message, "server_error")
     return ApiError(503, f"The model could not answer: {error}", "server_error")
 
 
@@ -336,9 +344,6 @@ async def start_completion(
     body: ChatRequest,
     metrics: Metrics,
     started: float,
-    *,
-    split_thoughts: bool = True,
-    logprobs: LogprobCount | None = None,
 ) -> tuple[Completion, ReplyBuilder]:
     """Admit a request, load its model and send the prompt to the engine.
 
@@ -349,8 +354,6 @@ async def start_completion(
         body: the request for a completion.
         metrics: where it is counted.
         started: when the request came, by ``time.monotonic``.
-        split_thoughts: whether the API has a place of its own for what a model thinks before it answers.
-        logprobs: counts the log-probabilities of several requests that one response answers.
 
     Returns:
         The request in progress, and the builder of a chat completion.
@@ -359,9 +362,7 @@ async def start_completion(
         ApiError: 429 if the queue is full, 503 if the model cannot be used, 400 as of :meth:`Completion.start`.
     """
     served = await admit(request, stack, model, body.model, body.choice_count)
-    completion = Completion(
-        served, body, metrics, request.app.state.schemas, started, split_thoughts=split_thoughts, logprobs=logprobs
-    )
+    completion = Completion(served, body, metrics, request.app.state.schemas, started, split_thoughts=True)
     stack.callback(completion.cancel)
     return completion, await completion.start()
 

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ftkit.errors import DataError, ModelError
+from ftkit.inference.service import InferenceService
 from ftkit.server.chat.admission import admit
 from ftkit.server.chat.connection import unless_disconnected
 from ftkit.server.chat.embedding_request import EmbeddingRequest, invalid_input
@@ -42,6 +43,9 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
 async def _embed(
     request: Request, stack: AsyncExitStack, model: str, body: EmbeddingRequest, texts: list[str]
 ) -> tuple[list[list[float]], int]:
+    service: InferenceService = request.app.state.serving
+    if service.no_weights is not None:  # before the model is loaded for nothing
+        raise ApiError(400, f"The model {body.model!r} gives no embeddings: {service.no_weights}.", param="model")
     served = await admit(request, stack, model, body.model)
     vectors: list[list[float]] = []
     tokens = 0

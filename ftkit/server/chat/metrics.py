@@ -91,7 +91,7 @@ class _EngineCollector(Collector):
         in_progress.add_metric([], self._service.in_progress)
         yield in_progress
         stats = self._service.stats()
-        for name, description, values in (
+        gauges: tuple[tuple[str, str, list[int] | list[int | None]], ...] = (
             ("ftkit_batch_answers", "Answers in the batch.", [model.running for model in stats]),
             ("ftkit_queue_answers", "Answers waiting for the batch.", [model.waiting for model in stats]),
             (
@@ -105,8 +105,10 @@ class _EngineCollector(Collector):
                 [model.prefix_cache_bytes for model in stats],
             ),
             ("ftkit_model_adapters", "Adapters loaded on a base model.", [model.adapters for model in stats]),
-        ):
+        )
+        for name, description, values in gauges:
             gauge = GaugeMetricFamily(name, description, labels=["model", "number"])
             for number, (model, value) in enumerate(zip(stats, values, strict=True)):
-                gauge.add_metric([self._name_of(model.model), str(number)], value)
+                if value is not None:
+                    gauge.add_metric([self._name_of(model.model), str(number)], value)
             yield gauge

@@ -16,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ftkit.server.chat.admission import admit
 from ftkit.server.chat.choice import Choice
-from ftkit.server.chat.completion import Completion, LogprobCount, start_completion
+from ftkit.server.chat.completion import Completion, LogprobCount
 from ftkit.server.chat.connection import EventStream, unless_disconnected
 from ftkit.server.chat.metrics import Metrics, counted
 from ftkit.server.chat.reply import DONE, ReplyBuilder, event, obfuscated
@@ -128,15 +129,18 @@ async def _respond(request: Request, metrics: Metrics) -> Response:
     body.check()
     chats = [body.chat_request(prompt) for prompt in body.prompts]
     names: ModelNames = request.app.state.names
-    served = await run_in_threadpool(names.resolve, body.model, request.state.project)
-    options: dict[str, Any] = {"split_thoughts": False, "logprobs": LogprobCount()}
+    resolved = await run_in_threadpool(names.resolve, body.model, request.state.project)
     async with AsyncExitStack() as stack:
-        asked = [
-            await unless_disconnected(
-                request, start_completion(request, stack, served.source, chat, metrics, started, **options)
+        # Once for all prompts: one that held the model while it waited for it again would never let others have it.
+        answers = sum(chat.choice_count for chat in chats)
+        served = await unless_disconnected(request, admit(request, stack, resolved.source, body.model, answers))
+        asked, logprobs = [], LogprobCount()
+        for chat in chats:
+            completion = Completion(
+                served, chat, metrics, request.app.state.schemas, started, split_thoughts=False, logprobs=logprobs
             )
-            for chat in chats
-        ]
+            stack.callback(completion.cancel)
+            asked.append((completion, await unless_disconnected(request, completion.start())))
         texts = _Texts(body, asked)
         if body.stream:
             return EventStream(texts.events(), stack.pop_all(), {})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ftkit.backends.grading import known_role
 from ftkit.errors import ConfigError, ModelError
+from ftkit.inference.engine_error import EngineError
 from ftkit.inference.protocol import Failed, GenerationEvent, GenerationRequest, TokenEvent
 from ftkit.inference.sampling import SamplingParams
 from ftkit.inference.service import InferenceService
@@ -16,6 +18,8 @@ from ftkit.schema import Output
 from ftkit.task import Message
 
 __all__ = ["ModelAnswer", "ModelCaller"]
+
+_log = logging.getLogger("ftkit.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class ModelCaller:
                     return ModelAnswer(error=f"the prompt has {len(prompt):,} tokens and leaves no room for an answer")
                 grammar = None if output is None else await model.grammar(output)
                 events: asyncio.Queue[GenerationEvent] = asyncio.Queue()
-                request = GenerationRequest(prompt, max_tokens, sampling, grammar=grammar)
+                request = GenerationRequest(prompt, max_tokens, sampling, grammar=grammar, logprobs="none")
                 handle = model.add(request, events.put_nowait)
                 try:
                     text = ""
@@ -97,7 +101,14 @@ class ModelCaller:
                 finally:
                     model.cancel(handle)
                 if isinstance(event, Failed):
-                    return ModelAnswer(error=str(event.error))
+                    return _failed(name, event.error)
                 return ModelAnswer(text, None, len(prompt), event.output_tokens, event.cached_tokens)
         except (ModelError, ConfigError) as error:
-            return ModelAnswer(error=str(error))
+            return _failed(name, error)
+
+
+def _failed(name: str, error: Exception) -> ModelAnswer:
+    if isinstance(error, EngineError):
+        _log.error("the model %r could not answer: %s", name, error)
+        return ModelAnswer(error=error.outward)
+    return ModelAnswer(error=str(error))

@@ -26,15 +26,15 @@ class Calls:
     """What the program was started with and asked."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self.file = file
 
     def misbehave(self, way: str) -> None:
         """From now on, in a way that ``fake_vllm.py`` knows; "" is properly."""
-        Path(f"{self._file}.ways").write_text(way)
+        Path(f"{self.file}.ways").write_text(way)
 
     @property
     def all(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._file.read_text().splitlines()] if self._file.exists() else []
+        return [json.loads(line) for line in self.file.read_text().splitlines()] if self.file.exists() else []
 
     @property
     def starts(self) -> list[dict[str, Any]]:
@@ -52,5 +52,4 @@ def calls(tmp_path: Path, program: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setenv("FTKIT_VLLM", program)
     monkeypatch.setenv("FAKE_VLLM_LOG", str(tmp_path / "calls.jsonl"))
     yield Calls(tmp_path / "calls.jsonl")
-    for one in pool._pools.values():
-        one.close()
+    pool.close_pools()

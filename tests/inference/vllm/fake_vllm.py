@@ -5,7 +5,8 @@ tokens and which adapter were asked. In the way ``uniform VOCABULARY OFFSET`` it
 the seed, whose probabilities are those of a model that knows nothing, but for the offset in nats.
 
 ``FAKE_VLLM_LOG`` names a file that gets a line of JSON for every start and call; the file of this name with ``.ways``
-says how the server misbehaves from now on.
+says how the server misbehaves from now on, and the one with ``.answers`` has lines of JSON with a request, which gets
+the answer of this line: its tokens, their log-probabilities, the likeliest.
 """
 
 from __future__ import annotations
@@ -31,6 +32,28 @@ END = 2
 def way() -> str:
     file = Path(os.environ.get("FAKE_VLLM_LOG", "") + ".ways")
     return file.read_text() if file.is_file() else ""
+
+
+def told(body: dict[str, Any], *, base: bool) -> list[Any] | None:
+    """What the file of answers says for a request, or for one that goes on with the beginning of an answer."""
+    file = Path(os.environ.get("FAKE_VLLM_LOG", "") + ".answers")
+    if not file.is_file():
+        return None
+    prompt, forced = body["prompt"], body.get("allowed_token_ids")
+    grammar = (body.get("structured_outputs") or {}).get("grammar")
+    asked = [grammar, body["max_tokens"], body["frequency_penalty"], sorted((body.get("logit_bias") or {}).items())]
+    for line in file.read_text().splitlines():
+        known = json.loads(line)
+        start, tokens = known["prompt"], known["tokens"]
+        if (known["base"], known["top"]) != (base, body["logprobs"]) or prompt[: len(start)] != start:
+            continue
+        more = prompt[len(start) :]
+        rest: list[Any] = tokens[len(more) :]
+        if forced is None and not more and known["asked"] == json.loads(json.dumps(asked)):
+            return rest
+        if forced and rest and forced == [rest[0][0]] and more == [token for token, *_ in tokens[: len(more)]]:
+            return rest[:1]
+    return None
 
 
 def log(**entry: Any) -> None:
@@ -120,6 +143,9 @@ class Server(BaseHTTPRequestHandler):
         ids = [*number, *reversed(body["prompt"][-8:]), END]
         if allowed := body.get("allowed_token_ids"):
             ids = allowed
+        script = told(body, base=body["model"] not in self.adapters)
+        if script is not None:
+            ids = [token for token, *_ in script]
         if way() == "endless":
             ids = number * 10_000
         uniform = way().split()[1:] if way().startswith("uniform") else []
@@ -152,13 +178,16 @@ class Server(BaseHTTPRequestHandler):
             if body.get("structured_outputs"):
                 logprob = -0.1
             top = {f"token_id:{token}": logprob, "token_id:7": -3.0, "token_id:8": -1.0}
+            if script is not None and not body.get("structured_outputs"):
+                _, logprob, likeliest = script[count - 1]
+                top = {f"token_id:{other}": value for other, value in [*likeliest, (token, logprob)]}
             logprobs = {"token_logprobs": [logprob], "top_logprobs": [top], "tokens": [f"token_id:{token}"]}
             choice = {"index": 0, "text": "", "token_ids": [token], "logprobs": logprobs, "finish_reason": ended}
             if count == 1:
                 choice["prompt_token_ids"] = body["prompt"]
             try:
                 self.event({"choices": [choice]})
-            except BrokenPipeError:
+            except OSError:
                 log(path="disconnected")
                 return
             if ended == "stop":

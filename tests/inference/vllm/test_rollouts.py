@@ -138,7 +138,7 @@ def test_other_temperatures_need_other_log_probabilities(ignorant: str, calls: C
     source = find_source(ignorant)
     server = VLLMServer(ft.VLLM(), Wanted("it", source, (), (), None, (), "fp32", None), processed=True)
     try:
-        server.start()
+        server.serve(server.wanted).result()
         server.check_logprobs()
         server.processed = False
         with pytest.raises(ModelError, match=r"at temperature 1, .*start it with --logprobs-mode raw_logprobs"):

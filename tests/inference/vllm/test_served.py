@@ -64,8 +64,7 @@ def small_cache() -> Iterator[None]:
         yield
         from ftkit.inference.vllm import pool
 
-        for one in pool._pools.values():
-            one.close()
+        pool.close_pools()
 
 
 def compared(name: str, task: ft.Task, sampling: Sampling, engine: ft.VLLM) -> list[str]:
