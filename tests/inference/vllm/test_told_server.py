@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,9 +19,12 @@ from ftkit.errors import ConfigError, ModelError
 from ftkit.inference.vllm.adapters import why_merged
 from ftkit.inference.vllm.server_process import free_port
 from ftkit.modeling.model_source import find_source
+from ftkit.server.app import create_app
+from ftkit.server.settings import Settings
 from ftkit.training.job import Job, train
 from tests.inference.vllm.conftest import Calls
-from tests.tiny import save_adapter
+from tests.server.chat.conftest import running
+from tests.tiny import save_adapter, save_tiny
 
 TASK = ft.Task("Say yes.", input="{text}")
 SHORT = Sampling(max_output_tokens=6)
@@ -90,6 +94,34 @@ def test_rollouts_leave_a_told_server_without_their_adapters(
     recipe = recipe.model_copy(update={"temperature": 0.7})
     with pytest.raises(ModelError, match="start it with --logprobs-mode processed_logprobs"):
         train(Job(recipe, data, None, tiny_model, tmp_path / "model"), lambda *event: None)
+
+
+def test_a_server_answers_with_a_told_one_and_tells_clients_nothing_of_it(
+    url: str, tiny_model: str, tokenizer: Any, tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = {"tiny": tiny_model, "other": save_tiny(tmp_path / "other", "qwen3", tokenizer, seed=3)}
+    monkeypatch.setenv("FTKIT_VLLM_API_KEY", KEY)
+    monkeypatch.setattr("ftkit.inference.vllm.server.check_tokens", lambda *given, **options: None)
+    engine = ft.VLLM(url=url)
+    ask: dict[str, Any] = {"messages": [{"role": "user", "content": "a"}], "max_tokens": 3, "temperature": 0}
+    with running(create_app(Settings(models=models, engine=engine))) as address:
+
+        def answered(model: str) -> tuple[int, str]:
+            reply = httpx.post(f"{address}/v1/chat/completions", json={"model": model, **ask}, timeout=60)
+            assert url.removeprefix("http://") not in reply.text
+            assert KEY not in reply.text
+            return reply.status_code, str((reply.json().get("error") or {}).get("message"))
+
+        assert answered("tiny")[0] == 200
+        # Both have the same tokens, so nothing else would tell that other weights answer.
+        said = "The model 'other' cannot be used: the server of the model serves another base model."
+        assert answered("other") == (503, said)
+        monkeypatch.setenv("FTKIT_VLLM_API_KEY", "another")
+        assert answered("tiny")[0] == 200  # by the connection that is there
+        os.kill(calls.starts[0]["pid"], signal.SIGKILL)
+        found = [answered("tiny") for _ in range(2)]
+        assert [status for status, _ in found] == [503, 503]
+        assert all("cannot be reached" in said for _, said in found)
 
 
 def test_what_is_no_server_is_explained(tiny_model: str) -> None:
