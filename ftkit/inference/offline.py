@@ -55,7 +55,7 @@ class PendingGenerations:
     Args:
         engine: the engine.
         prompts: token ids of each prompt.
-        max_new_tokens: largest number of tokens of an answer.
+        max_new_tokens: largest number of tokens of an answer; or of each prompt's answer.
         temperature: 0 takes the most likely token each time.
         top_p: nucleus sampling.
         seed: prompt number ``n`` has random numbers of its own, from ``(seed, n)``.
@@ -75,7 +75,7 @@ class PendingGenerations:
         engine: InferenceEngine,
         prompts: Sequence[Ints],
         *,
-        max_new_tokens: int,
+        max_new_tokens: int | Sequence[int],
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int = 0,
@@ -94,7 +94,7 @@ class PendingGenerations:
         for number in sorted(range(len(prompts)), key=lambda number: (len(prompts[number]), number)):
             request = GenerationRequest(
                 prompts[number],
-                max_new_tokens,
+                max_new_tokens if isinstance(max_new_tokens, int) else max_new_tokens[number],
                 SamplingParams(temperature, top_p, seed, number if numbers is None else numbers[number]),
                 stops,
                 adapter=adapter,

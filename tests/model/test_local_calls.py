@@ -38,6 +38,13 @@ def test_a_call_ends_at_its_time_limit_and_the_model_stays_usable(model: ft.Mode
     assert model.predict_many([{"text": "a"}], timeout=60, on_error="return") == whole
 
 
+def test_only_a_written_limit_must_fit_behind_the_prompt(model: ft.Model[str]) -> None:
+    row = {"text": "word " * 100}  # the model has 512 positions, and 512 is the limit where nothing bounds an answer
+    assert ft.Model(model.name, TASK).predict(**row)
+    with pytest.raises(ft.PromptError, match=r"with max_output_tokens=512 that is above the model's 512"):
+        ft.Model(model.name, TASK, sampling=ft.Sampling(max_output_tokens=512)).predict(**row)
+
+
 def test_a_prompt_that_is_too_long_costs_no_other_answer(model: ft.Model[str]) -> None:
     rows = [{"text": "a"}, {"text": "word " * 600}, {"text": "a"}]  # the model has 512 positions
     for found in (

@@ -236,6 +236,8 @@ class EngineAnswerer(ABC):
     ) -> tuple[list[Ints], PendingGenerations]:
         """Render requests, and queue them in the model's engine."""
         chat_template, limit = lease.chat_template, lease.engine.max_length
+        # A limit that nobody wrote gives way to the room that a model has after the prompt; a written one does not.
+        least = sampling.token_limit if "max_output_tokens" in sampling.model_fields_set else 1
         prompts: list[Ints] = []
         problems: dict[int, Any] = {}
         for number, request in enumerate(requests):
@@ -246,14 +248,11 @@ class EngineAnswerer(ABC):
                 problems[number] = error.args[0]
                 continue
             prompts.append(prompt)
-            if limit is not None and len(prompt) + sampling.token_limit > limit:
+            if limit is not None and len(prompt) + least > limit:
+                written = Argument("max_output_tokens", str(least), text=f"max_output_tokens={least}")
                 problems[number] = ErrorText(
                     f"request {number + 1} has {len(prompt)} tokens; with ",
-                    Argument(
-                        "max_output_tokens",
-                        str(sampling.token_limit),
-                        text=f"max_output_tokens={sampling.token_limit}",
-                    ),
+                    "an answer" if least == 1 else written,
                     f" that is above the model's {limit}",
                 )
         if problems:
@@ -262,7 +261,10 @@ class EngineAnswerer(ABC):
         pending = PendingGenerations(
             lease.engine,
             prompts,
-            max_new_tokens=sampling.token_limit,
+            max_new_tokens=[
+                sampling.token_limit if limit is None else min(sampling.token_limit, limit - len(prompt))
+                for prompt in prompts
+            ],
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             seed=sampling.seed,
