@@ -211,7 +211,7 @@ def _collect(
             number = event["data"].get("part")
             if event["kind"] == "warning":
                 _LOG.warning("%s: %s", handle.url, event["data"]["message"])
-            elif number is not None and number not in found:
+            elif type(number) is int and 0 <= number < len(sizes) and number not in found:
                 content = folder.read_result(f"{number}.npz", MAX_RESULT_BYTES)
                 found[number] = result_from_bytes(content, sizes[number])
                 if on_rows is not None:

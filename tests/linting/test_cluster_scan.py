@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ftkit as ft
@@ -27,7 +27,7 @@ from ftkit.linting.variant_counter import VariantCounter
 from tests.linting.planted import BASES
 from tests.linting.test_counts import SLOW, planted_rows
 
-_LONG = ("visits", "plain chats")
+_LONG = ("visits", "plain chats", "chats")
 """Rows that take several seconds."""
 
 
@@ -172,6 +172,7 @@ def test_a_job_that_has_ended_is_an_error(chats: Any, cluster: ft.Ray, monkeypat
 observed = st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=3), st.integers(0, 900)), max_size=40)
 
 
+@settings(max_examples=50)
 @given(observed, st.integers(1, 5))
 def test_results_come_back_as_they_were(rows: list[tuple[str, str, int]], keep: int) -> None:
     counter, found = VariantCounter(), RuleFindings("warning", fixable=True, keep=keep)

@@ -7,6 +7,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,9 +66,35 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _answers(port: int) -> bool:
-    import urllib.request
-
     try:
         return bool(urllib.request.urlopen(f"http://127.0.0.1:{port}/api/version", timeout=5).status == 200)
     except OSError:
         return False
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A bucket of a server that speaks S3's protocol."""
+    pytest.importorskip("moto.server", reason='needs pip install "moto[server]"')
+    (port,) = free_ports(1)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_STORE_KEY_ACCESS_KEY"):
+                patch.setenv(name, STORE_KEY)
+            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+            for _ in range(300):
+                try:
+                    urllib.request.urlopen(urllib.request.Request(f"{url}/ftkit", method="PUT"), timeout=5)
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield f"s3://ftkit/deep/er?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
+    finally:
+        server.terminate()
+        server.wait(30)

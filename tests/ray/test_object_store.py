@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +14,6 @@ from ftkit.backends.ray.run_folder import run_files
 from ftkit.backends.ray.run_objects import RunObjects
 from ftkit.training.sample_log import SAMPLES
 from tests.ray.conftest import STORE_KEY as SECRET
-from tests.ray.conftest import free_ports
 from tests.runs.test_runs import ROWS, TASK, until
 
 pytest.importorskip("pyarrow", reason='needs pip install "ftkit[ray]"')
@@ -32,34 +26,6 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         (tmp_path / "store").mkdir()
         return (tmp_path / "store").as_uri()
     return str(request.getfixturevalue("bucket"))
-
-
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A bucket of a server that speaks S3's protocol."""
-    pytest.importorskip("moto.server", reason='needs pip install "moto[server]"')
-    (port,) = free_ports(1)
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-                patch.setenv(name, SECRET)
-            patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-            for _ in range(300):
-                try:
-                    urllib.request.urlopen(urllib.request.Request(f"{url}/ftkit", method="PUT"), timeout=5)
-                    break
-                except OSError:
-                    time.sleep(0.2)
-            yield f"s3://ftkit/deep/er?endpoint_override=127.0.0.1:{port}&scheme=http&region=us-east-1"
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 def test_objects_are_written_listed_copied_and_deleted(address: str, tmp_path: Path) -> None:

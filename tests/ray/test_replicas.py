@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from ftkit.backends.ray import answer_channel, answering, replicas
 from ftkit.backends.ray.answering import Replica, serve
 from ftkit.backends.ray.cluster import Cluster
 from ftkit.backends.ray.jobs_api import JobStatus, RunHandle
+from ftkit.backends.ray.object_store import ObjectStore
 from ftkit.backends.ray.replicas import Replicas
 from ftkit.backends.remote.answerer import RemoteAnswerer
 from ftkit.backends.remote.messages import answer_to_wire
@@ -175,9 +179,12 @@ def test_replicas_that_nobody_asks_give_their_place_back(service: Replicas, monk
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_report_of_replicas_is_that_of_one_machine(head: str, tiny_model: str, tmp_path: Path) -> None:
-    storage = tmp_path / "shared"
-    storage.mkdir()
+@pytest.mark.parametrize("kind", ["folder", "store"])
+def test_the_report_of_replicas_is_that_of_one_machine(
+    kind: str, head: str, tiny_model: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "shared").mkdir()
+    storage = request.getfixturevalue("bucket") if kind == "store" else tmp_path / "shared"
     data = ft.Dataset.from_rows(ROWS, TASK, target="a")
     there: Any = cluster(head, tiny_model, storage)
     there = ft.Ray(there.model, replicas=2)
@@ -198,7 +205,16 @@ def test_the_report_of_replicas_is_that_of_one_machine(head: str, tiny_model: st
     metrics = [[(each.name, each.value) for each in report.metrics] for report in reports]
     assert metrics[1] == metrics[0]
     models[1].close()
-    assert not list((storage / "answering").iterdir())
+    if kind == "folder":
+        assert not list((storage / "answering").iterdir())
+        return
+    assert not [name for name in ObjectStore(storage).sizes("answering") if not name.endswith(".jsonl")]
+    recipe = ft.SFT(epochs=1, batch_size=8, precision="fp32", adapter=ft.LoRA(rank=4))
+    run = ft.train(recipe, data, backend=there).wait(timeout_s=900)
+    tuned, fetched = run.model, run.download(tmp_path / "fetched")  # the nodes fetch it by its name
+    texts = [[answer.text for answer in model.answer_many(requests[:4], sampling)] for model in (tuned, fetched)]
+    assert texts[0] == texts[1]
+    tuned.close()
 
 
 @pytest.mark.slow
@@ -208,16 +224,22 @@ def test_a_sweep_goes_to_the_cluster(head: str, tiny_model: str, tmp_path: Path)
     storage.mkdir()
     data = ft.Dataset.from_rows(ROWS, TASK, target="a")
     backend = ft.Ray(tiny_model, address=head, workers=1, replicas=1, gpus_per_worker=0, storage=storage)
-    recipe = ft.SFT(epochs=1, batch_size=8, precision="fp32", adapter=ft.LoRA(rank=4))
-    overview = ft.sweep(
-        recipe,
-        data,
-        data.take(6),
-        backends=backend,
-        grid={"learning_rate": [1e-3, 5e-3]},
-        sampling=ft.Sampling(max_output_tokens=4),
-        progress=False,
-    )
+    grid = {"learning_rate": [1e-3, 5e-3]}
+
+    def run_sweep() -> ft.Overview:
+        recipe = ft.SFT(epochs=1, batch_size=8, precision="fp32", adapter=ft.LoRA(rank=4))
+        sampling = ft.Sampling(max_output_tokens=4)
+        return ft.sweep(recipe, data, data.take(6), backends=backend, grid=grid, sampling=sampling, progress=False)
+
+    script = multiprocessing.get_context("fork").Process(target=run_sweep)
+    script.start()
+    until(lambda: any(run.state == "running" for run in ft.runs.all()), 900)
+    os.kill(script.pid or 0, signal.SIGKILL)
+    script.join()
+    started = {run.id for run in ft.runs.all()}
+    overview = run_sweep()
     assert len(overview.standings) == 2
     assert {run.stored_record.backend for run in ft.runs.all()} == {"ray"}
+    assert len(ft.runs.all()) == 2
+    assert started <= {run.id for run in ft.runs.all()}
     assert not list((storage / "answering").iterdir())

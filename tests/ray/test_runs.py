@@ -81,9 +81,22 @@ def test_the_number_of_workers_changes_no_loss(
     assert run.download(tmp_path / "fetched").task.fingerprint == data.task.fingerprint
 
 
-@pytest.mark.parametrize("kind", ["dpo", "reward", "rft", "sharded"])
-def test_two_workers_train_every_kind_as_one_does(
-    kind: str, head: str, tiny_model: str, storage: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kind", "workers"),
+    [
+        ("dpo", 2),
+        ("dpo", 4),
+        ("reward", 2),
+        ("reward", 4),
+        ("rft", 1),
+        ("rft", 2),
+        ("rft", 4),
+        ("full", 2),
+        ("qlora", 2),
+    ],
+)
+def test_several_workers_train_every_kind_as_one_does(
+    kind: str, workers: int, head: str, tiny_model: str, storage: Path, tmp_path: Path
 ) -> None:
     pairs = ft.Dataset.from_rows([{**row, "b": "no"} for row in ROWS], TASK, chosen="a", rejected="b")
     grader = ft.TextSimilarityGrader(
@@ -93,9 +106,10 @@ def test_two_workers_train_every_kind_as_one_does(
         "dpo": (ft.DPO(**COMMON), pairs),
         "reward": (ft.RewardModel(**COMMON), pairs),
         "rft": (ft.RFT(grader=grader, **COMMON, **SAMPLED), demonstrations()),
-        "sharded": (ft.SFT(**COMMON | {"adapter": ft.Full(), "learning_rate": 1e-3}), demonstrations()),
+        "full": (ft.SFT(**COMMON | {"adapter": ft.Full(), "learning_rate": 1e-3}), demonstrations()),
+        "qlora": (ft.SFT(**COMMON | {"adapter": ft.QLoRA(rank=4)}), demonstrations()),
     }[kind]
-    backend = cluster(head, tiny_model, storage, strategy="fsdp2" if kind == "sharded" else "ddp")
+    backend = cluster(head, tiny_model, storage, workers, "fsdp2" if kind in ("full", "qlora") else "ddp")
     run = ft.train(recipe, data, backend=backend, validation=data.take(4)).wait(timeout_s=WAIT_S)
     expected = alone(recipe, data, tiny_model, tmp_path / "alone")
     assert len(run.metrics) == len(expected) > 3
