@@ -17,7 +17,7 @@ from ftkit.linting.context import LintContext
 from ftkit.linting.corpus import Corpus
 from ftkit.linting.finding import RuleFinding, RuleFindings
 from ftkit.linting.fixing.row_fix import is_fixable
-from ftkit.linting.parallel_scan import Workers, check_workers, scan_all
+from ftkit.linting.parallel_scan import Workers, as_workers, scan_all
 from ftkit.linting.registry import select_rules
 from ftkit.linting.report_builder import build_report, locate_findings
 from ftkit.linting.row_features import RowFeatures
@@ -61,7 +61,7 @@ def lint(
     severity: Literal["error", "warning", "info"] = "info",
     gradients: int = 0,
     keep: int = KEEP,
-    workers: Workers = "auto",
+    workers: Workers | str = "auto",
     rule_seconds: float | None = RULE_SECONDS,
     progress: bool = True,
 ) -> LintReport:
@@ -82,9 +82,9 @@ def lint(
         gradients: number of rows whose gradients rule G001 compares, in the ``local:`` models of ``backends``. This
             loads the weights, and computes a forward and a backward pass a row.
         keep: findings of each rule that the report holds; all are counted.
-        workers: processes; ``"auto"`` is one a core if there are enough rows. ``ft.Ray(…)`` reads the rows on a
-            cluster, in its ``workers`` processes; rules on all rows together run here. The report does not depend on
-            it.
+        workers: processes; ``"auto"`` is one a core if there are enough rows. ``ft.Ray(…)``, or its name ``"ray:…"``,
+            reads the rows on a cluster, in its ``workers`` processes; rules on all rows together run here. The report
+            does not depend on it.
         rule_seconds: time of each rule. A rule that needs more reads a sample, or at the first rows, and the report
             says so. Rules whose findings are errors have no limit. None: no limit for any rule.
         progress: show the progress, as :meth:`ftkit.Run.wait` does.
@@ -102,7 +102,7 @@ def lint(
     check_dataset(train, "train")
     if test is not None:
         check_dataset(test, "test")
-    check_workers(workers)
+    workers = as_workers(workers)
     if rule_seconds is not None and not rule_seconds > 0:
         named = Argument("rule_seconds", text="rule_seconds")
         raise ConfigError(ErrorText(named, f" must be positive, not {rule_seconds}"))

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import IO, Any, Literal, cast
 
+from ftkit.backends import backend_of
 from ftkit.backends.ray import Ray
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import ConfigError, FtkitError
@@ -21,7 +22,7 @@ from ftkit.linting.row_view import RowRange
 from ftkit.linting.rule import Rule
 from ftkit.linting.scan import ScanOptions, ScanResult, scan
 
-__all__ = ["Workers", "check_workers", "scan_all"]
+__all__ = ["Workers", "as_workers", "scan_all"]
 
 Workers = int | Literal["auto"] | Ray
 
@@ -29,23 +30,28 @@ _MIN_ROWS = 20_000
 """Rows per process from which starting it saves time."""
 
 
-def check_workers(workers: object) -> None:
-    """Refuse what is neither a number of processes nor a cluster.
+def as_workers(given: object) -> Workers:
+    """Return what scans the rows.
 
     Args:
-        workers: what a user wrote.
+        given: what a user wrote.
+
+    Returns:
+        A number of processes, ``"auto"``, or a cluster.
 
     Raises:
         ConfigError: it is no number above 0, not ``"auto"`` and no cluster.
     """
+    if given == "auto":
+        return "auto"
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
+        return given
+    cluster = backend_of(given) if isinstance(given, str) and given.startswith("ray:") else given
+    if isinstance(cluster, Ray):
+        return cluster
+    said = f"{given!r}" if isinstance(given, int | float | str) else type(given).__name__
     named = Argument("workers", text="workers")
-    if workers == "auto" or (isinstance(workers, int) and not isinstance(workers, bool) and workers > 0):
-        return
-    if not isinstance(workers, Ray):
-        said = f"{workers!r}" if isinstance(workers, int | float | str) else type(workers).__name__
-        raise ConfigError(
-            ErrorText(named, f' is a number of processes of this machine, "auto" or ft.Ray(…), not {said}')
-        )
+    raise ConfigError(ErrorText(named, f' is a number of processes of this machine, "auto" or ft.Ray(…), not {said}'))
 
 
 def scan_all(

@@ -138,7 +138,7 @@ def test_what_the_nodes_lack_is_refused_by_name(
     with pytest.raises(ft.RefusedError, match="the rule Q001 is declared in a script") as refused:
         ft.lint(data, workers=cluster)
     assert refused.value.fields == ("workers", "select")
-    assert ft.lint(data, workers=cluster, ignore="Q").rows == {"train": 2}
+    assert ft.lint(data, workers=f"ray:{cluster.model}", ignore="Q").rows == {"train": 2}
 
     @dataclass
     class Answer:

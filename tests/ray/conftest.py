@@ -30,7 +30,7 @@ def free_ports(count: int) -> list[int]:
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the jobs API of a head that counts five CPUs."""
     pytest.importorskip("ray.job_submission", reason='needs pip install "ftkit[ray]"')
-    port, dashboard, client = free_ports(3)
+    port, dashboard, client, agent = free_ports(4)  # another head may run on this machine
     bin_ = Path(sys.executable).parent
     environment = {
         **os.environ,
@@ -48,6 +48,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = Path("/tmp") / f"ftkit-ray-{os.getpid()}"  # sockets have short paths
     start = [str(bin_ / "ray"), "start", "--head", "--num-cpus=5", "--num-gpus=0", "--disable-usage-stats"]
     start += [f"--port={port}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
+    start += [f"--dashboard-agent-listen-port={agent}"]
     start += [f"--temp-dir={folder}", "--object-store-memory=100000000", "--block"]
     other = tmp_path_factory.mktemp("head")
     (other / "ftkit").mkdir()

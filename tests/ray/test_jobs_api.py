@@ -78,6 +78,18 @@ def test_a_job_whose_submission_had_no_answer_is_not_submitted_twice(handle: Run
         jobs_api.submit_job("r", handle, "x", {})
 
 
+def test_a_head_that_was_just_started_is_waited_for(handle: RunHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_api, "_STARTING_PAUSE_S", 0.0)
+    starting = (500, "No available agent to submit job, please try again later.")
+    _Head.answers = [*[starting, (404, "no")] * 4, (200, '{"submission_id": "r", "job_id": "r"}')]
+    jobs_api.submit_job("r", handle, "x", {})
+    assert _Head.answers == []
+    monkeypatch.setattr(jobs_api, "_STARTING_S", 0.0)
+    _Head.answers = [starting, (404, "no")] * 3
+    with pytest.raises(ft.HostError, match="takes no jobs yet"):
+        jobs_api.submit_job("r", handle, "x", {})
+
+
 def test_what_is_no_head_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs_api, "_CALL_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:

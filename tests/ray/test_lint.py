@@ -48,8 +48,9 @@ def test_a_cluster_finds_what_this_machine_finds(
     killer.start()
     try:
         there = ft.lint(train, test, workers=cluster, **options)
-    finally:
         assert killed.is_set()
+    finally:
+        killed.set()
         killer.join()
     assert comparable(there) == comparable(ft.lint(train, test, workers=1, **options))
     if kind == "folder":

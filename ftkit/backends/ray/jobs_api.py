@@ -26,6 +26,9 @@ _MAX_LOG_CHARS = 4 * 1024 * 1024
 _MAX_MESSAGE = 2000
 _PAUSES_S = (0.5, 1.0, 2.0)
 """Pauses before a job is submitted again whose submission had no answer."""
+_STARTING = "No available agent"
+"""What the head of Ray 2.60 says, with status 500, until the agent of a node has registered."""
+_STARTING_S, _STARTING_PAUSE_S = 60.0, 1.0
 
 
 class RunHandle(BaseModel):
@@ -65,6 +68,10 @@ class JobStatus:
 
     state: str
     message: str = ""
+
+
+class _StartingError(HostError):
+    """A head was started just now, and no node runs jobs yet."""
 
 
 class _NoSuchJobError(Exception):
@@ -140,16 +147,18 @@ def submit_job(run_id: str, handle: RunHandle, entrypoint: str, environment: Map
     Raises:
         HostError: the cluster cannot be reached.
     """
-    for pause in _PAUSES_S:
+    pauses, deadline = iter(_PAUSES_S), time.monotonic() + _STARTING_S
+    while True:
         try:
             _submit(run_id, handle, entrypoint, environment)
         except HostError as error:
-            if not error.passing:
+            starting = isinstance(error, _StartingError) and time.monotonic() < deadline
+            pause = _STARTING_PAUSE_S if starting else next(pauses, None)
+            if not error.passing or pause is None:
                 raise
             time.sleep(pause)
         else:
             return
-    _submit(run_id, handle, entrypoint, environment)
 
 
 def _submit(run_id: str, handle: RunHandle, entrypoint: str, environment: Mapping[str, Any]) -> None:
@@ -166,6 +175,8 @@ def _submit(run_id: str, handle: RunHandle, entrypoint: str, environment: Mappin
             try:
                 known = api.get_job_info(submission)
             except (RuntimeError, _NoSuchJobError):
+                if _STARTING in str(error):
+                    raise _StartingError(f"the cluster takes no jobs yet: {_one_line(error)}", passing=True) from None
                 raise RunError(f"the cluster refuses the job: {_one_line(error)}") from None
             if (known.metadata or {}).get("ftkit_key") != handle.key:
                 message = f"the cluster has a job {submission} already, of another run; choose another run_id"
