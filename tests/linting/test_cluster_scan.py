@@ -70,6 +70,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ftkit_home: Path) -
     monkeypatch.setenv("FTKIT_HOME", str(ftkit_home))  # which the workers change
     monkeypatch.setattr(cluster_scan, "_SMALLEST_PART", 31)
     monkeypatch.setattr(cluster_scan, "_POLL_S", 0.005)
+    monkeypatch.setattr(cluster_scan, "_STATUS_S", 1_000.0)  # there is no job whose status could be asked
 
     def submit(name: str, handle: Any, command: str, environment: Any) -> None:
         assert f"ftkit.linting.cluster_job {handle.storage} {name}" in command
