@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ftkit.backends.ray import Ray
-from ftkit.backends.ray.jobs_api import RunHandle, delete_job, job_status, stop_job, submit_job
+from ftkit.backends.ray.jobs_api import RunHandle, delete_job, job_log, job_status, stop_job, submit_job
 from ftkit.backends.ray.run_files import RunFiles
 from ftkit.backends.ray.run_folder import run_files
 from ftkit.backends.ray.shared_files import job_command, job_environment
@@ -40,6 +40,7 @@ __all__ = ["check_sendable", "describe_scan", "scan_on_cluster"]
 
 _LOG = logging.getLogger("ftkit.ray")
 _POLL_S, _STATUS_S, _STOP_S = 0.2, 5.0, 10.0
+_LOG_CHARACTERS = 500
 _PART_ROWS, _SMALLEST_PART = 100_000, 2_000
 """Rows that a process scans at once."""
 _PARTS_EACH = 4
@@ -222,9 +223,17 @@ def _collect(
             asked = time.monotonic()
             status = job_status(name, handle)
             if status.state == "ended" and folder.ended() is None:
-                raise HostError(f"the job that lints at {handle.url} has ended: {status.message}", passing=True)
+                said = f"{status.message}. Its log ends with: {_log_end(name, handle)}"
+                raise HostError(f"the job that lints at {handle.url} has ended: {said}", passing=True)
         time.sleep(_POLL_S)
     return [found[number] for number in range(len(sizes))]
+
+
+def _log_end(name: str, handle: RunHandle) -> str:
+    try:
+        return " ".join(job_log(name, handle).split())[-_LOG_CHARACTERS:]
+    except FtkitError as error:
+        return str(error)
 
 
 def _error(ended: dict[str, Any], handle: RunHandle) -> FtkitError:

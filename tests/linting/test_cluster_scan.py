@@ -166,7 +166,8 @@ def test_an_error_there_is_told_here(chats: Any, cluster: ft.Ray, monkeypatch: p
 def test_a_job_that_has_ended_is_an_error(chats: Any, cluster: ft.Ray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_scan, "submit_job", lambda *args: None)
     monkeypatch.setattr(cluster_scan, "_STATUS_S", 0.0)
-    with pytest.raises(ft.HostError, match="the job that lints at http://head:8265 has ended: it has ended"):
+    monkeypatch.setattr(cluster_scan, "job_log", lambda *args: "before\nNo module named x\n")
+    with pytest.raises(ft.HostError, match=r"has ended: it has ended\. Its log ends with: before No module named x"):
         ft.lint(chats(("a", "b")), workers=cluster)
 
 
