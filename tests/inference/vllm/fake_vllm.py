@@ -135,7 +135,7 @@ class Server(BaseHTTPRequestHandler):
         return [token + 1 for token in ids] if way() == "other_tokens" else ids
 
     def complete(self, body: dict[str, Any]) -> None:
-        if body.get("structured_outputs") and way() == "no_grammar":
+        if way() == "refuse" or (body.get("structured_outputs") and way() == "no_grammar"):
             self.refuse(400, "Grammar error: not today")
             return
         adapters = ["", *self.adapters]

@@ -23,7 +23,7 @@ from tests.inference.vllm.conftest import Calls
 from tests.inference.vllm.test_server_process import runs, wait_for_end
 from tests.server.chat.conftest import client_of, running
 from tests.server.conftest import Running, new_home, until
-from tests.server.vllm.script import FORMAT, NOTE, chats, everything, logprobs
+from tests.server.vllm.script import NOTE, chats, everything, logprobs
 from tests.tiny import save_adapter
 
 SHORT: dict[str, Any] = {"messages": NOTE, "temperature": 0, "max_tokens": 6}
@@ -109,11 +109,11 @@ def test_a_client_that_leaves_ends_its_answer(url: str, calls: Calls) -> None:
 def test_errors_are_openais_and_tell_nothing_of_the_inside(
     url: str, calls: Calls, caplog: pytest.LogCaptureFixture
 ) -> None:
-    body = {**SHORT, "model": "tiny", "response_format": FORMAT}
+    body = {**SHORT, "model": "tiny"}
     post = f"{url}/v1/chat/completions"
     assert httpx.post(post, json=body, timeout=60).status_code == 200
     for way, status, said in (
-        ("no_grammar", 400, "vLLM refuses the request: Grammar error: not today."),
+        ("refuse", 400, "vLLM refuses the request: Grammar error: not today."),
         ("die", 503, "the server of the model has ended."),
     ):
         calls.misbehave(way)
