@@ -22,7 +22,7 @@ from ftkit.server.settings import Settings, load_settings
 from tests.inference.vllm.conftest import Calls
 from tests.inference.vllm.test_server_process import runs, wait_for_end
 from tests.server.chat.conftest import client_of, running
-from tests.server.conftest import Running, new_home, until
+from tests.server.conftest import Running, ended, new_home, rows, until, uploaded
 from tests.server.vllm.script import NOTE, chats, everything, logprobs
 from tests.tiny import save_adapter
 
@@ -228,3 +228,19 @@ def test_vllm_ends_with_the_server(
             server.kill()
     wait_for_end(*(start["pid"] for start in calls.starts))
     assert "Traceback" not in "".join(server.log)
+
+
+@pytest.mark.slow
+def test_a_job_trains_as_ever_and_its_model_answers_beside_its_base(
+    tiny_model: str, shared_models: Path, tmp_path: Path, calls: Calls
+) -> None:
+    home = new_home(tmp_path / "served", shared_models)
+    server = Running(home, "--model", f"tiny={tiny_model}", "--engine", "vllm")
+    client = server.client()
+    job = client.fine_tuning.jobs.create(model="tiny", training_file=uploaded(client, rows(10)))
+    done = ended(client, job.id)
+    assert done.status == "succeeded", done.error
+    answers = [client.chat.completions.create(**SHORT, model=name) for name in ("tiny", done.fine_tuned_model)]
+    assert [str(answer.choices[0].message.content)[0] for answer in answers] == ["0", "1"]
+    assert len(calls.starts) == 1
+    assert server.stop() == 0
