@@ -86,7 +86,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     try:
         with pytest.MonkeyPatch.context() as patch:
-            for name in ("AWS_ACCESS_KEY_ID", "AWS_STORE_KEY_ACCESS_KEY"):
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
                 patch.setenv(name, STORE_KEY)
             patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
             for _ in range(300):
