@@ -104,8 +104,13 @@ def test_a_run_travels_by_objects(address: str, tmp_path: Path) -> None:
     assert (tmp_path / "model" / "ftkit.json").read_text() == (local / "ftkit.json").read_text()
     here.begin()
     assert (here.ended(), here.is_asked_to_stop()) == (None, False)
+    ObjectStore(address).write("runs/r-1/described.json", b"torn")
+    with pytest.raises(ft.HostError, match="is damaged: it is no JSON"):
+        there.job()
     here.delete()
     assert ObjectStore(address).sizes("runs") == {}
+    with pytest.raises(ft.HostError, match="is gone from the storage"):
+        there.job()
 
 
 @pytest.mark.parametrize(

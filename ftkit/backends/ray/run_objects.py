@@ -80,9 +80,13 @@ class RunObjects(RunFiles):
 
     @override
     def job(self) -> dict[str, Any]:
-        described = self._read("described.json")
-        if described is None:
+        content = self._store.read(f"{self._run}/described.json")
+        if content is None:
             raise HostError(f"the description of run {self._run_id} is gone from the storage")
+        try:
+            described: dict[str, Any] = json.loads(content)
+        except ValueError:
+            raise HostError(f"the description of run {self._run_id} on the storage is damaged: it is no JSON") from None
         return described
 
     @override
