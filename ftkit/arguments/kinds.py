@@ -39,7 +39,8 @@ def check_kind(value: object, kind: type | tuple[type, ...], name: str, wanted: 
     Raises:
         ConfigError: the argument has another type.
     """
-    if isinstance(value, kind):
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    if isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds or object in kinds):
         return
     if isinstance(value, type):
         given = f"the class {value.__name__}"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
+from ftkit.backends.local import LocalBackend
 from ftkit.backends import backend_of
 from ftkit.backends.ray.cluster import missing_resources
 from ftkit.backends.ray.jobs_api import RunHandle
@@ -32,7 +33,7 @@ def test_a_name_says_the_cluster_and_the_model(text: str, address: str, workers:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"workers": "2"}, {"workers": 0}, {"cpus_per_worker": float("nan")}, {"replicas": -1}, {"address": 5}],
+    [{"workers": "2"}, {"workers": 0}, {"workers": True}, {"cpus_per_worker": float("nan")}, {"replicas": -1}, {"address": 5}],
 )
 def test_wrong_values_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ft.ConfigError, match=next(iter(changes))):
@@ -50,15 +51,28 @@ def test_no_password_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ft.ConfigError) as stored:
         ft.Ray("m", storage="s3://key:hunter2@bucket")
     assert "hunter2" not in str(stored.value)
+    with pytest.raises(ft.ConfigError, match="no option 'gpu'") as named:
+        backend_of("ray:https://me:hunter2@head:8265?gpu=1#m")
+    assert "hunter2" not in str(named.value)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["#m", "http://h#", "head:8265#m", "auto?workers=0#m", "auto?workers=x#m", "auto?gpu=1#m", "auto?storage=here#m"],
-)
+    ["#m", "http://h#", "head:8265#m", "auto?workers=0#m", "auto?workers=x#m", "auto?gpu=1#m", "auto?storage=here#m",
+     "auto?workers=2&workers=3#m", "http://head:99999#m", "a\nb"],
+)  # fmt: skip
 def test_what_is_no_cluster_is_refused(text: str) -> None:
     with pytest.raises(ft.ConfigError):
         backend_of(f"ray:{text}")
+
+
+@pytest.mark.parametrize("model", [None, 5, "", " ", ["m"]])
+def test_what_is_no_model_is_refused(model: Any) -> None:
+    for make in (ft.Ray, LocalBackend, lambda model: ft.SSH("box", model or "")):
+        if model in ("", " ") and make is LocalBackend:  # told when it is looked for
+            continue
+        with pytest.raises(ft.ConfigError, match="model"):
+            make(model)
 
 
 def test_what_is_not_built_is_refused_by_name() -> None:

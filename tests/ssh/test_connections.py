@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -48,11 +49,33 @@ def test_a_name_says_the_machine_and_the_model_there(text: str, destination: str
         "box?python=%0A#m",
         "box?workers=0#m",
         "box?workers=x#m",
+        "box?workers=2&workers=3#m",
+        "box:0#m",
+        "box:65536#m",
+        "box#a\nb",
+        "me:hunter2@box#m",
+        "me:hunter2@box?host=x#m",
     ],
 )
 def test_what_is_no_machine_is_refused(text: str) -> None:
-    with pytest.raises(ft.ConfigError):
+    with pytest.raises(ft.ConfigError) as refused:
         backend_of(f"ssh:{text}")
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"workers": "2"}, {"workers": True}, {"workers": 1.5}, {"python": 3}, {"folder": 3}, {"strategy": 3}],
+)
+def test_wrong_values_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ft.ConfigError, match=next(iter(changes))):
+        ft.SSH("box", "m", **changes)
+    with pytest.raises(ft.ConfigError, match="machine"):
+        ft.SSH(None, "m")  # type: ignore[arg-type]
+
+
+def test_a_path_of_the_machine_may_be_a_path() -> None:
+    assert ft.SSH("box", "m", folder=PurePosixPath("/data/ftkit")).model == "box?folder=/data/ftkit#m"
 
 
 def test_an_unknown_host_key_is_refused_and_nothing_is_sent(machine: Callable[..., ft.SSH], sshd: Loopback) -> None:

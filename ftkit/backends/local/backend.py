@@ -89,6 +89,7 @@ class LocalBackend(OwnModelBackend):
         max_parallel: int | None = None,
         engine: str | Engine = DEFAULT_ENGINE,
     ) -> None:
+        check_kind(model, str, "model", 'its name as a text, like "smollm2-135m" or "./my-model"')
         check_kind(workers, int, "workers", "how many processes train together, 1 or more")
         if workers < 1:
             raise ConfigError(f"workers={workers}: how many processes train together, 1 or more")

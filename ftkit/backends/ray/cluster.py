@@ -8,11 +8,13 @@ import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from ftkit.arguments import check_kind
 from ftkit.backends.ray.object_store import check_address, is_address
+from ftkit.backends.remote.model_name import check_model_name, refuse_repeated
 from ftkit.errors import ConfigError, RefusedError
+from ftkit.printable import public_address
 from ftkit.training.strategies import check_strategy
 
 __all__ = ["STORAGE_VARIABLE", "Cluster", "missing_resources"]
@@ -21,6 +23,7 @@ STORAGE_VARIABLE = "FTKIT_RAY_STORAGE"
 """Environment variable with the storage, where a backend's name has none."""
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _LOCAL_ADDRESS = "http://127.0.0.1:8265"
+_FORM = "write it as ray:MODEL, or ray:http://head:8265?workers=4&storage=/shared#MODEL"
 _NUMBER = re.compile(r"\d{1,5}(?:\.\d{1,4})?")
 
 
@@ -104,15 +107,17 @@ class Cluster:
         Raises:
             ConfigError: the text is not of this form.
         """
+        check_model_name(text, f"For a cluster {_FORM}")
         place, hash_, model = text.rpartition("#")
+        text = public_address(text)  # for messages
         if not model or (hash_ and not place):
-            raise ConfigError(
-                f"backend 'ray:{text}': write it as ray:MODEL, or ray:http://head:8265?workers=4&storage=/shared#MODEL"
-            )
+            raise ConfigError(f"backend 'ray:{text}': {_FORM}")
         address, _, query = place.partition("?")
         given: dict[str, Any] = {"address": address or "auto"}
         kinds = {name: kind for name, kind in _KINDS.items() if name != "address"}
-        for name, value in parse_qsl(query, keep_blank_values=True):
+        options = parse_qsl(query, keep_blank_values=True)
+        refuse_repeated(options, f"backend 'ray:{text}'")
+        for name, value in options:
             kind = kinds.get(name)
             if kind is None:
                 raise ConfigError(f"backend 'ray:{text}': there is no option {name!r}; known are {', '.join(kinds)}")
@@ -178,10 +183,19 @@ def _check_address(address: str) -> None:
             "ray: address: it holds a user or a password, which would be stored with each run; put the token into "
             "RAY_AUTH_TOKEN, or the headers of a proxy into RAY_JOB_HEADERS, as for Ray's own commands"
         )
-    if not re.fullmatch(r"https?://[^\s?#]{1,500}", address):
+    if not re.fullmatch(r"https?://[^\s?#]{1,500}", address) or not _has_port(address):
         raise ConfigError(
             f'ray: address={address!r}: write the address of the cluster\'s jobs API, http://head:8265, or "auto"'
         )
+
+
+def _has_port(address: str) -> bool:
+    """Whether an address has a host, and a port that there can be."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def missing_resources(count: int, each: dict[str, float], there: dict[str, float]) -> str | None:

@@ -7,16 +7,18 @@ import os
 import time
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from filelock import FileLock
 from typing_extensions import override
 
+from ftkit.arguments import check_kind
 from ftkit.backends.own_model_backend import OwnModelBackend
 from ftkit.backends.protocol import TrainingJob
 from ftkit.backends.remote.answerer import RemoteAnswerer
 from ftkit.backends.remote.job_description import describe_job
+from ftkit.backends.remote.model_name import check_model_name
 from ftkit.backends.ssh.environment import setup_commands
 from ftkit.backends.ssh.remote_machine import RemoteMachine
 from ftkit.backends.ssh.run_mirror import RunHandle, copy_events
@@ -67,20 +69,22 @@ class SSH(OwnModelBackend):
         machine: str,
         model: str | None = None,
         *,
-        python: str | None = None,
-        folder: str | None = None,
+        python: str | os.PathLike[str] | None = None,
+        folder: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | None = None,
         workers: int | None = None,
         strategy: str | None = None,
     ) -> None:
         if model is None:
+            check_kind(machine, str, "machine", 'the machine and the model, like "me@box#Qwen/Qwen3-8B"')
             place, model = RemoteMachine.split(machine)
         else:
             place = RemoteMachine(machine)
+            check_model_name(model, 'Write it like ft.SSH("me@box", "Qwen/Qwen3-8B")')
         path = None if config is None else str(Path(config).expanduser().absolute())
         given: dict[str, Any] = {
-            "python": python,
-            "folder": folder,
+            "python": _path_there(python),
+            "folder": _path_there(folder),
             "config": path,
             "workers": workers,
             "strategy": strategy,
@@ -285,3 +289,8 @@ class SSH(OwnModelBackend):
                 return Task.model_validate(record.task)
         known = self._session.call("known_task", model=self._there)
         return None if known is None else Task.model_validate(known)
+
+
+def _path_there(path: str | os.PathLike[str] | None) -> str | None:
+    """A path of the other machine as a text, whose slashes are those of Unix."""
+    return PurePath(path).as_posix() if isinstance(path, os.PathLike) else path

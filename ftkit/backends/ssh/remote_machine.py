@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from ftkit.arguments import check_kind
+from ftkit.backends.remote.model_name import check_model_name, refuse_repeated
 from ftkit.errors import ConfigError
 from ftkit.training.strategies import check_strategy
 
@@ -19,8 +21,18 @@ _DESTINATION = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})"
     r"(?::(?P<port>\d{1,5}))?"
 )
+_PASSWORD = re.compile(r":[^@\s#?/]{0,500}@")
 _FORM = 'write it as "ssh:me@box#Qwen/Qwen3-8B", the machine before the # and the model there after it'
 _MAX_WORKERS = 1024
+_SSH_PORT, _LAST_PORT = 22, 65_535
+_KINDS: dict[str, tuple[type, str]] = {
+    "destination": (str, 'the machine as a text, like "me@box"'),
+    "python": (str, "the path of an interpreter there as a text"),
+    "folder": (str, "the path of ftkit's folder there as a text"),
+    "config": (str, "the path of a file for OpenSSH's client"),
+    "workers": (int, "how many processes train together, 1 or more"),
+}
+"""The types of the arguments, and what to pass instead of others."""
 _OPTIONS = (
     "BatchMode=yes",  # nothing may ask: the connection is opened again by itself after it was cut
     "ConnectTimeout=20",
@@ -51,8 +63,14 @@ class RemoteMachine:
     strategy: str = "ddp"
 
     def __post_init__(self) -> None:
-        if _DESTINATION.fullmatch(self.destination) is None:
-            raise ConfigError(f"{self.destination!r} is no machine for ssh: write a host as box, me@box or me@box:2222")
+        for name, (kind, wanted) in _KINDS.items():
+            value = getattr(self, name)
+            if value is not None or name not in ("python", "config"):
+                check_kind(value, kind, "machine" if name == "destination" else name, wanted)
+        found = _DESTINATION.fullmatch(self.destination)
+        if found is None or not 0 < int(found["port"] or _SSH_PORT) <= _LAST_PORT:
+            shown = _PASSWORD.sub(":…@", self.destination)
+            raise ConfigError(f"{shown!r} is no machine for ssh: write a host as box, me@box or me@box:2222")
         if not 1 <= self.workers <= _MAX_WORKERS:
             raise ConfigError(f"ssh: workers={self.workers}: how many processes train together, 1 or more")
         check_strategy(self.strategy, "ssh")
@@ -77,10 +95,12 @@ class RemoteMachine:
             ConfigError: the text is not of this form.
         """
         machine, hash_, model = text.partition("#")
-        if not hash_ or not machine or not model:
+        text = _PASSWORD.sub(":…@", text)  # for messages
+        if not hash_ or not machine:
             raise ConfigError(f"backend 'ssh:{text}': {_FORM}")
         destination, _, query = machine.partition("?")
         options = parse_qsl(query, keep_blank_values=True)
+        refuse_repeated(options, f"backend 'ssh:{text}'")
         known = [field.name for field in fields(cls)][1:]
         for name, _ in options:
             if name not in known:
@@ -90,7 +110,7 @@ class RemoteMachine:
             if re.fullmatch(r"[0-9]{1,4}", given["workers"]) is None:
                 raise ConfigError(f"backend 'ssh:{text}': workers is a number")
             given["workers"] = int(given["workers"])
-        return cls(destination, **given), model
+        return cls(destination, **given), check_model_name(model, f"backend 'ssh:{text}': {_FORM}")
 
     def __str__(self) -> str:
         """The machine as it stands before the ``#`` of a backend's name, with all that is not the default."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, NoReturn
 
 from ftkit.extras import require
 from ftkit.inference.engine_error import EngineError
+from ftkit.inference.vllm.background import in_background
 from ftkit.printable import printable
 
 __all__ = ["VLLMClient", "refuse"]
@@ -16,6 +18,7 @@ _LARGEST_BODY = 16 * 1024 * 1024
 _LARGEST_LINE = 4 * 1024 * 1024
 _SHOWN_CHARACTERS = 2_000
 _CALL_S = 60.0
+_HEALTH_S = 5.0
 _SILENCE_S = 600.0
 """How long a server may send nothing while it answers, in seconds."""
 _UNREACHABLE = "the server of the model cannot be reached"
@@ -46,7 +49,8 @@ class VLLMClient:
             # An answer may be asked for the log-probabilities of its tokens while it is received.
             "limits": self._httpx.Limits(max_connections=2 * connections + 1, max_keepalive_connections=connections),
         }
-        self._client: Any = self._httpx.Client(timeout=_CALL_S, **self._options)
+        # Made once: reading the certificates takes longer than a call.
+        self._verify: Any = self._httpx.create_ssl_context() if self.url.startswith("https:") else True
         self._async_client: Any = None
 
     def healthy(self) -> bool:
@@ -56,8 +60,8 @@ class VLLMClient:
             Whether it is.
         """
         try:
-            return bool(self._client.get("/health", timeout=5.0).status_code == 200)
-        except self._httpx.HTTPError:
+            return self._send("GET", "/health", None, _HEALTH_S)[0] == 200
+        except EngineError:
             return False
 
     def get(self, path: str) -> dict[str, Any]:
@@ -72,15 +76,15 @@ class VLLMClient:
         Raises:
             EngineError: the call failed.
         """
-        return self._object(path, *self._send("GET", path, None))
+        return self._object(path, *self._send("GET", path, None, _CALL_S))
 
-    def post(self, path: str, body: dict[str, Any], *, timeout_s: float = _CALL_S) -> dict[str, Any]:
+    def post(self, path: str, body: dict[str, Any], *, timeout_s: float | None = None) -> dict[str, Any]:
         """Send a JSON object.
 
         Args:
             path: path below the address.
             body: the object.
-            timeout_s: how long the server may take, in seconds.
+            timeout_s: how long the server may take, in seconds; a minute by default.
 
         Returns:
             The object of the answer; empty if the answer is another text.
@@ -88,7 +92,7 @@ class VLLMClient:
         Raises:
             EngineError: the call failed.
         """
-        return self._object(path, *self._send("POST", path, body, timeout_s), plain=True)
+        return self._object(path, *self._send("POST", path, body, timeout_s or _CALL_S), plain=True)
 
     async def stream(self, path: str, body: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Send a JSON object, and receive server-sent events.
@@ -105,7 +109,7 @@ class VLLMClient:
         """
         if self._async_client is None:
             timeout = self._httpx.Timeout(_SILENCE_S, connect=_CALL_S, pool=None)
-            self._async_client = self._httpx.AsyncClient(timeout=timeout, **self._options)
+            self._async_client = self._httpx.AsyncClient(timeout=timeout, verify=self._verify, **self._options)
         failed: str | None = None
         try:
             async with self._async_client.stream("POST", path, json=body) as response:
@@ -125,24 +129,33 @@ class VLLMClient:
         if self._async_client is not None:
             await self._async_client.aclose()
 
-    def close(self) -> None:
-        """Close the other connections."""
-        self._client.close()
+    def _send(self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float) -> tuple[int, bytes]:
+        # In an event loop, where a limit of time holds for all of a call: a server may send a byte a minute, and a time
+        # limit of httpx is one of silence. And in a thread, because this one may run a loop already, as in a notebook.
+        return in_background(
+            lambda: asyncio.run(self._send_in_time(method, path, body, timeout_s)), "ftkit-vllm-call"
+        ).result()
 
-    def _send(
-        self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float = _CALL_S
+    async def _send_in_time(
+        self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float
     ) -> tuple[int, bytes]:
         failed = ""
         try:
-            with self._client.stream(method, path, json=body, timeout=timeout_s) as response:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._httpx.AsyncClient(timeout=timeout_s, verify=self._verify, **self._options) as client,
+                client.stream(method, path, json=body) as response,
+            ):
                 content = bytearray()
-                for piece in response.iter_bytes():
+                async for piece in response.aiter_bytes():
                     content += piece
                     if len(content) > _LARGEST_BODY:
                         raise EngineError(
                             f"{self.name}: the answer of {path} has more than {_LARGEST_BODY:,} bytes", _FAILED
                         )
                 return response.status_code, bytes(content)
+        except TimeoutError:
+            failed = f"{self.name} has not answered {self.url}{path} within {timeout_s:g} s"
         except self._httpx.HTTPError as error:
             failed = self._broken(path, error)
         raise EngineError(failed, _UNREACHABLE)

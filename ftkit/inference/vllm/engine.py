@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
 from ftkit.errors import FtkitError, ModelError
-from ftkit.inference.detokenizer import IncrementalDetokenizer
+from ftkit.inference.engine_error import EngineError
 from ftkit.inference.protocol import (
     EngineStats,
     Failed,
@@ -27,6 +27,7 @@ from ftkit.inference.protocol import (
     TokenEvent,
 )
 from ftkit.inference.sampling import SamplingParams
+from ftkit.inference.vllm.answer import Answer, cached_tokens, choices
 from ftkit.inference.vllm.client import VLLMClient
 
 __all__ = ["VLLMEngine"]
@@ -35,6 +36,11 @@ _PATH = "/v1/completions"
 _CHEAP_TOKENS = 64
 """Longest answer that is held to a grammar and has log-probabilities although not all are wanted: each token takes a
 request."""
+_SILENCE_S = 600.0
+"""How long a server may send no token of an answer, whatever else it sends, in seconds."""
+_AFTER_END_S = 10.0
+"""How long what follows the last token is waited for, in seconds: the usage, and that the server is done."""
+_SILENT = "the server of the model does not answer"
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +69,7 @@ class VLLMEngine(InferenceEngine):
         base: name of the base model there.
         max_length: longest prompt with its answer, in tokens.
         rows: largest number of answers at a time; further requests wait.
+        vocabulary: number of the model's token ids; None if it is not known.
         processed: whether the server computes log-probabilities at the temperature of the request and among the tokens
             that it may take (``--logprobs-mode processed_logprobs``), and not at temperature 1 among all.
         explain: turns the error of a call into the one to raise, e.g. if the server has ended.
@@ -75,11 +82,12 @@ class VLLMEngine(InferenceEngine):
         base: str,
         max_length: int | None,
         rows: int,
+        vocabulary: int | None = None,
         processed: bool = False,
         explain: Callable[[ModelError], ModelError] = lambda error: error,
     ) -> None:
         self._client, self._base, self._max_length, self._rows = client, base, max_length, rows
-        self._processed, self._explain = processed, explain
+        self._vocabulary, self._processed, self._explain = vocabulary, processed, explain
         self._room = asyncio.Semaphore(rows)
         self._asked: set[_Asked] = set()
         self._running = self._max_running = self._steps = 0
@@ -171,28 +179,44 @@ class VLLMEngine(InferenceEngine):
 
     async def _receive(self, asked: _Asked) -> None:
         request, started = asked.request, time.monotonic()
-        answer, held = _Answer(request, processed=self._processed), list[TokenEvent]()
+        answer, held = Answer(request, self._vocabulary, processed=self._processed), list[TokenEvent]()
         # Those of the tokens that the grammar allows are not those of the model.
         wanted = None if request.grammar is None else request.logprobs
         cached, ended = 0, None
-        async with contextlib.aclosing(self._client.stream(_PATH, self._body(request))) as events:
-            async for event in events:
-                cached = max(cached, _cached(event))
-                for choice in event.get("choices") or ():
-                    tokens = answer.read(choice)
-                    self._steps += len(tokens)
-                    if wanted == "none":
-                        tokens = _unscored(tokens)
-                    elif wanted == "all":
-                        tokens = await self._scored(request, answer.ids[: len(answer.ids) - len(tokens)], tokens)
-                    elif wanted == "cheap":
-                        held += tokens
-                        tokens = []
-                    for token in tokens:
-                        asked.send(token)
-                    ended = choice.get("finish_reason") or ended
-                if answer.stopped_by_text:  # closing the connection ends the answer there
-                    break
+        clock = self._loop.time
+        try:
+            # A server that sends something else than tokens, or has nothing more to say, is not waited for for ever.
+            async with (
+                asyncio.timeout(_SILENCE_S) as patience,
+                contextlib.aclosing(self._client.stream(_PATH, self._body(request))) as events,
+            ):
+                async for event in events:
+                    cached = max(cached, cached_tokens(event))
+                    for choice in choices(event):
+                        tokens = answer.read(choice)
+                        self._steps += len(tokens)
+                        wrote = bool(tokens)
+                        if wanted == "none":
+                            tokens = _unscored(tokens)
+                        elif wanted == "all" and tokens:
+                            patience.reschedule(None)
+                            tokens = await self._scored(request, answer.ids[: len(answer.ids) - len(tokens)], tokens)
+                        elif wanted == "cheap":
+                            held += tokens
+                            tokens = []
+                        for token in tokens:
+                            asked.send(token)
+                        if wrote:
+                            patience.reschedule(clock() + _SILENCE_S)
+                        if ended is None and (choice.get("finish_reason") or answer.complete):
+                            ended = choice.get("finish_reason") or "length"
+                            patience.reschedule(clock() + _AFTER_END_S)
+                    if answer.stopped_by_text:  # closing the connection ends the answer there
+                        break
+        except TimeoutError:
+            if ended is None:
+                message = f"{self._client.name} has sent no token of an answer for {_SILENCE_S:.0f} s"
+                raise EngineError(message, _SILENT) from None
         reason = answer.finish_reason(ended)
         for token in await self._scored(request, [], held) if len(held) <= _CHEAP_TOKENS else _unscored(held):
             asked.send(token)
@@ -231,12 +255,21 @@ class VLLMEngine(InferenceEngine):
             grammar=None,
             decode=None,
         )
-        answer, found = _Answer(known), list[TokenEvent]()
+        answer, found = Answer(known, self._vocabulary), list[TokenEvent]()
         body = {**self._body(known), "allowed_token_ids": [ids[at]]}
-        async with contextlib.aclosing(self._client.stream(_PATH, body)) as events:
-            async for event in events:
-                for choice in event.get("choices") or ():
-                    found += answer.read(choice)
+        try:
+            async with (
+                asyncio.timeout(_SILENCE_S),
+                contextlib.aclosing(self._client.stream(_PATH, body)) as events,
+            ):
+                async for event in events:
+                    for choice in choices(event):
+                        found += answer.read(choice)
+                    if answer.complete:
+                        break
+        except TimeoutError:
+            message = f"{self._client.name} has sent no token of an answer for {_SILENCE_S:.0f} s"
+            raise EngineError(message, _SILENT) from None
         if [token.token_id for token in found] != [ids[at]]:
             raise ModelError("vLLM has written another token than the only one that was allowed")
         return found[0]
@@ -275,90 +308,6 @@ class VLLMEngine(InferenceEngine):
         return body
 
 
-class _Answer:
-    """The tokens of an answer, as they come."""
-
-    def __init__(self, request: GenerationRequest, *, processed: bool = False) -> None:
-        self._request = request
-        self._at_1 = not processed or request.sampling.temperature in (0.0, 1.0)
-        self.ids: list[int] = []
-        self.stopped_by_text = False
-        self._stopped = False
-        self._detokenizer = None if request.decode is None else IncrementalDetokenizer(request.decode, request.stop)
-
-    def read(self, choice: dict[str, Any]) -> list[TokenEvent]:
-        """Read the tokens of an event.
-
-        Args:
-            choice: the choice in it.
-
-        Returns:
-            The events of the tokens.
-
-        Raises:
-            ModelError: it is not what vLLM returns, or its numbers are none.
-        """
-        echoed = choice.get("prompt_token_ids")
-        if echoed is not None and echoed != self._request.prompt.tolist():
-            raise ModelError("vLLM has answered another prompt than the one that it was asked")
-        ids = choice.get("token_ids")
-        if ids is None:
-            raise ModelError("vLLM returned no token ids; ftkit needs vLLM 0.11 or later")
-        if not ids:
-            return []
-        logprobs = choice.get("logprobs") or {}
-        own, top = logprobs.get("token_logprobs") or (), logprobs.get("top_logprobs") or ()
-        if len(own) != len(ids):
-            raise ModelError("vLLM returned another number of log-probabilities than of tokens")
-        events = []
-        for at, token in enumerate(ids):
-            if self._stopped or len(self.ids) >= self._request.max_tokens:
-                break
-            best = _top(top[at] if at < len(top) else None, self._request.top_logprobs)
-            events.append(self._event(int(token), own[at], best))
-        return events
-
-    def _event(self, token: int, logprob: Any, top: tuple[tuple[int, float], ...]) -> TokenEvent:
-        if not isinstance(logprob, int | float) or not math.isfinite(logprob):
-            raise ModelError(
-                "vLLM computes no numbers (NaN or infinite): the model's weights are damaged, its training has "
-                "diverged, or it overflows in this precision"
-            )
-        self.ids.append(token)
-        text, stopped = "", token in self._request.stop_token_ids
-        if self._detokenizer is not None:
-            text = self._detokenizer.push(token)
-            self.stopped_by_text = self._detokenizer.stopped
-            stopped = stopped or self.stopped_by_text
-        if self._detokenizer is not None and (stopped or len(self.ids) >= self._request.max_tokens):
-            text += self._detokenizer.end()
-        self._stopped = stopped
-        return TokenEvent(token, logprob if self._at_1 else math.nan, logprob, top, text, stopped)
-
-    def finish_reason(self, said: str | None) -> Literal["stop", "length"]:
-        """Say why the answer ended.
-
-        A stop token of vLLM's own, which ftkit does not know, would end answers that ftkit's own engine goes on with.
-
-        Args:
-            said: the reason that vLLM gives.
-
-        Returns:
-            ``"stop"`` or ``"length"``.
-
-        Raises:
-            ModelError: it has ended for another reason.
-        """
-        if self._stopped:
-            return "stop"
-        if said == "length":
-            return "length"
-        if said == "stop":
-            last = self.ids[-1] if self.ids else None
-            raise ModelError(f"vLLM has ended an answer at the token {last}, which ends no turn of this model")
-        raise ModelError(f"vLLM has not completed an answer; the reason that it gives is {said!r}")
-
-
 def _unscored(tokens: list[TokenEvent]) -> list[TokenEvent]:
     """The same tokens without log-probabilities."""
     return [replace(token, logprob=math.nan, sampling_logprob=math.nan, top_logprobs=()) for token in tokens]
@@ -379,16 +328,3 @@ def _seed(seed: int, number: int) -> int:
     """A seed for one answer, of 63 bits, as vLLM takes it."""
     digest = hashlib.sha256(f"{seed}/{number}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
-
-
-def _cached(event: dict[str, Any]) -> int:
-    details = (event.get("usage") or {}).get("prompt_tokens_details") or {}
-    return int(details.get("cached_tokens") or 0)
-
-
-def _top(found: dict[str, float] | None, count: int) -> tuple[tuple[int, float], ...]:
-    """The likeliest tokens; vLLM adds the chosen token where it is not among them."""
-    if not found or not count:
-        return ()
-    pairs = [(int(token.removeprefix("token_id:")), float(value)) for token, value in found.items()]
-    return tuple(sorted(pairs, key=lambda one: -one[1])[:count])

@@ -30,10 +30,12 @@ from ftkit.modeling.chat_template import ChatTemplate
 from ftkit.modeling.model_source import ModelSource
 from ftkit.modeling.pretrained import load_config
 from ftkit.modeling.tokenizer import load_chat_template
+from ftkit.printable import printable
 
 __all__ = ["ServedAdapter", "VLLMServer", "Wanted"]
 
 _PORTS_TRIED = 3
+_SHOWN_NAMES = 20
 _LOAD_S = 300.0
 """How long the server may take to load an adapter, in seconds."""
 _LOADING_ENDS_S = 30.0
@@ -220,7 +222,6 @@ class VLLMServer:
                 for name in self._loaded:
                     with contextlib.suppress(ModelError):
                         client.post("/v1/unload_lora_adapter", {"lora_name": name}, timeout_s=10.0)
-            client.close()
         if process is not None:
             process.stop()
         # Then nothing is written into the folder of a merged model any more.
@@ -248,7 +249,7 @@ class VLLMServer:
                     raise
             name = self._base if wanted.adapter is None else self._load(wanted.adapter, wanted.adapter_identity)
             template = load_chat_template(wanted.source)
-            template.vocabulary = getattr(load_config(wanted.source).get_text_config(), "vocab_size", None)
+            template.vocabulary = _vocabulary(wanted.source)
             check_tokens(self._asked, name, template, send_template=self.settings.url is None)
             return ServedAdapter(name, template, GrammarCache(template.tokenizer, template.stop_ids))
 
@@ -284,7 +285,6 @@ class VLLMServer:
             try:
                 process.wait_until(client.healthy, self.settings.start_timeout_s)
             except ModelError:
-                client.close()
                 if attempt + 1 < _PORTS_TRIED and "address already in use" in process.last_lines:
                     continue
                 raise
@@ -295,26 +295,32 @@ class VLLMServer:
         """Read which model the server has."""
         client = self._asked
         cards = client.get("/v1/models").get("data")
-        bases = [one for one in cards or () if isinstance(one, dict) and not one.get("parent")]
+        listed = [one for one in cards if isinstance(one, dict)] if isinstance(cards, list) else []
+        bases = [one for one in listed if isinstance(one.get("id"), str) and not one.get("parent")]
         wanted = self.settings.served_name
-        found = [one for one in bases if wanted in (None, one.get("id"))]
+        found = [one for one in bases if wanted in (None, one["id"])]
         if len(found) != 1:
-            names = ", ".join(str(one.get("id")) for one in bases) or "none"
-            said = "serves several base models" if wanted is None and bases else f"serves no base model {wanted!r}"
-            message = f"vLLM at {client.url} {said}; it has {names}. Name one: ft.VLLM(…, served_name=…)"
-            raise EngineError(message, "the server of the model serves others")
-        self._base, self.root = str(found[0].get("id")), str(found[0].get("root") or "")
+            names = ", ".join(one["id"] for one in bases[:_SHOWN_NAMES]) or "none"
+            if not bases:
+                message = f"vLLM at {client.url} lists no model at /v1/models, so this is no vLLM server"
+            else:
+                said = "serves several base models" if wanted is None else f"serves no base model {wanted!r}"
+                message = f"vLLM at {client.url} {said}; it has {names}. Name one: ft.VLLM(…, served_name=…)"
+            raise EngineError(printable(message), "the server of the model serves others")
+        self._base, self.root = found[0]["id"], str(found[0].get("root") or "")
         with contextlib.suppress(ModelError):
             self.version = str(client.get("/version").get("version") or "")
         length = found[0].get("max_model_len")
+        known = type(length) is int and length > 0
         with self._state:
             if self._stopped:
                 raise ModelError("the model was unloaded")
             self._engine = VLLMEngine(
                 client,
                 base=self._base,
-                max_length=length if isinstance(length, int) else None,
+                max_length=length if known else None,
                 rows=self.settings.max_num_seqs,
+                vocabulary=_vocabulary(self.wanted.source),
                 processed=self.processed,
                 explain=self._explained,
             )
@@ -381,3 +387,9 @@ class VLLMServer:
                 return process.death()
             time.sleep(0.1)
         return error
+
+
+def _vocabulary(source: ModelSource) -> int | None:
+    """Number of the token ids of a model."""
+    size = getattr(load_config(source).get_text_config(), "vocab_size", None)
+    return size if type(size) is int else None

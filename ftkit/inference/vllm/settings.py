@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -22,9 +23,21 @@ _OWN_OPTIONS = (
     "--host", "--port", "--uds", "--api-key", "--model", "--tokenizer", "--served-model-name", "--dtype",
     "--max-model-len", "--max-num-seqs", "--enable-lora", "--max-loras", "--max-lora-rank", "--generation-config",
     "--structured-outputs-config", "--logprobs-mode", "--chat-template", "--config", "--quantization",
-    "--gpu-memory-utilization",
+    "--gpu-memory-utilization", "--no-enable-lora", "--model-tag", "-q",
 )  # fmt: skip
 """Options that ftkit sets, or on which it relies that nobody does."""
+
+_ELSEWHERE = {
+    "--hf-token": "every process of the machine could read it there; set the environment variable HF_TOKEN",
+    "--lora-modules": "ftkit loads adapters itself; name the adapter's folder as the model",
+    "--api-server-count": "adapters are loaded into one of the processes alone",
+    "--headless": "it would answer nothing",
+    "--ssl-keyfile": "a server that ftkit starts listens on this machine alone, without TLS",
+    "--ssl-certfile": "a server that ftkit starts listens on this machine alone, without TLS",
+}
+"""Options with which ftkit could not ask the server, or whose values belong elsewhere, and why."""
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_CONTROL_OR_BLANK = re.compile(r"[\x00-\x20\x7f]")
 
 _OF_A_START = (
     "dtype", "executable", "gpu_memory_utilization", "max_lora_rank", "max_loras", "max_model_len", "max_servers",
@@ -74,22 +87,40 @@ class VLLMSettings(DeclaredModel):
             self._check_url(self.url)
         elif self.served_name is not None:
             raise ValueError("served_name is the model's name at url; give url, too")
-        for option in self.options:
-            name = option.partition("=")[0].replace("_", "-")
-            if name in _OWN_OPTIONS:
-                raise ValueError(f"options: ftkit sets {name} itself; use the field of this name if there is one")
+        if _VARIABLE.fullmatch(self.api_key_env) is None:
+            raise ValueError("api_key_env: write the name of an environment variable, and put the key into that")
+        self._check_options()
         return self
+
+    def _check_options(self) -> None:
+        if self.options and not self.options[0].startswith("-"):
+            raise ValueError(f"options: {self.options[0]!r:.80} is the value of no option; begin with one, like --seed")
+        for option in self.options:
+            # vLLM takes the beginning of an option, too, _ for -, and parts of one: --structured-outputs-config.backend.
+            name = option.partition("=")[0].partition(".")[0].replace("_", "-")
+            if name[:2] == "--" or name in _OWN_OPTIONS:
+                own = [one for one in _OWN_OPTIONS if one.startswith(name)]
+                if own:
+                    raise ValueError(f"options: ftkit sets {own[0]} itself; use the field of this name if there is one")
+                other = [one for one in _ELSEWHERE if one.startswith(name)]
+                if other:
+                    raise ValueError(f"options: leave out {other[0]}: {_ELSEWHERE[other[0]]}")
 
     def _check_url(self, url: str) -> None:
         try:
             parts = urlsplit(url)
             valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port)
+            valid = valid and _CONTROL_OR_BLANK.search(url) is None
         except ValueError:
             valid = False
         if not valid:
             raise ValueError("url: write the server's address like http://127.0.0.1:8000")
         if parts.username or parts.password:
             raise ValueError("url: give no key in the address; put it into the environment variable of api_key_env")
+        if parts.query or parts.fragment:
+            raise ValueError("url: write the address without ? and #; a key goes into the variable of api_key_env")
+        if parts.path.rstrip("/").endswith("/v1"):
+            raise ValueError("url: leave out /v1; ftkit asks other paths of the server, too")
         # By value: a recipe that is read from its dump has set every field.
         written = [name for name in _OF_A_START if getattr(self, name) != type(self).model_fields[name].default]
         if written:

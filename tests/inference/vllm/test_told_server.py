@@ -140,6 +140,16 @@ def test_what_is_no_server_is_explained(tiny_model: str) -> None:
         ({"options": ("--enable_lora",)}, "ftkit sets --enable-lora itself"),
         ({"served_name": "x"}, "give url, too"),
         ({"max_lora_rank": 12}, "max_lora_rank"),
+        ({"options": ("--dty", "float16")}, "ftkit sets --dtype itself"),
+        ({"options": ("--structured-outputs-config.backend=xgrammar",)}, "ftkit sets --structured-outputs-config"),
+        ({"options": ("-q", "awq")}, "ftkit sets -q itself"),
+        ({"options": ("another-model",)}, "value of no option"),
+        ({"options": ("--hf-token", "secret")}, "leave out --hf-token"),
+        ({"options": ("--ssl-keyfile=key.pem",)}, "leave out --ssl-keyfile"),
+        ({"url": "http://host/v1"}, "leave out /v1"),
+        ({"url": "http://host/?api_key=secret"}, "without"),
+        ({"url": "http://host/\n"}, "like http"),
+        ({"url": "http://host", "api_key_env": "sk-secret"}, "name of an environment variable"),
     ],
 )
 def test_settings_that_cannot_be_honoured_are_refused(fields: dict[str, Any], said: str) -> None:

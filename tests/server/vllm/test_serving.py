@@ -102,7 +102,7 @@ def test_a_client_that_leaves_ends_its_answer(url: str, calls: Calls) -> None:
     assert next(iter(stream)).choices
     stream.close()
     with pytest.raises(openai.APITimeoutError):
-        client.with_options(timeout=0.3).chat.completions.create(**{**SHORT, "max_tokens": 400}, model="tiny")
+        client.with_options(timeout=1.0).chat.completions.create(**{**SHORT, "max_tokens": 400}, model="tiny")
     until(lambda: sum(call.get("path") == "disconnected" for call in calls.all), lambda count: count == 2, 10)
 
 
