@@ -178,6 +178,11 @@ def test_a_name_of_no_machine_is_refused(device: str) -> None:
         named_gpu(device)
 
 
+def test_a_device_that_is_no_text_is_refused() -> None:
+    with pytest.raises(ft.ConfigError, match="device is 5"):
+        named_gpu(5)  # type: ignore[arg-type]
+
+
 def test_a_network_that_nobody_knows_is_refused() -> None:
     with pytest.raises(ft.ConfigError, match="no network between nodes 'token-ring'; known are ethernet-100g"):
         named_gpu("8xh100-80gb@token-ring")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.backends.local import LocalBackend
 from ftkit.backends import backend_of
+from ftkit.backends.local import LocalBackend
 from ftkit.backends.ray.cluster import missing_resources
 from ftkit.backends.ray.jobs_api import RunHandle
 from ftkit.backends.ray.run_folder import RunFolder
@@ -33,7 +33,15 @@ def test_a_name_says_the_cluster_and_the_model(text: str, address: str, workers:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"workers": "2"}, {"workers": 0}, {"workers": True}, {"cpus_per_worker": float("nan")}, {"replicas": -1}, {"address": 5}],
+    [
+        {"workers": "2"},
+        {"workers": 0},
+        {"workers": True},
+        {"workers": 10**9},
+        {"cpus_per_worker": float("nan")},
+        {"replicas": -1},
+        {"address": 5},
+    ],
 )
 def test_wrong_values_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ft.ConfigError, match=next(iter(changes))):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -26,6 +28,7 @@ class _Head(BaseHTTPRequestHandler):
     """Answers by what is in ``answers``, first to last; the version always."""
 
     answers: list[tuple[int, str]] = []  # noqa: RUF012
+    drips = False
 
     def do_GET(self) -> None:
         if self.path == "/api/version":
@@ -37,11 +40,17 @@ class _Head(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self._say(*self.answers.pop(0))
 
+    def do_DELETE(self) -> None:
+        self.do_GET()
+
     def _say(self, status: int, text: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
-        self.wfile.write(text.encode())
+        for piece in [text.encode()] if not self.drips or text.startswith('{"version"') else [b" "] * 30:
+            with contextlib.suppress(OSError):
+                self.wfile.write(piece)
+            time.sleep(0.05 if self.drips and piece == b" " else 0)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -88,6 +97,36 @@ def test_a_head_that_was_just_started_is_waited_for(handle: RunHandle, monkeypat
     _Head.answers = [starting, (404, "no")] * 3
     with pytest.raises(ft.HostError, match="takes no jobs yet"):
         jobs_api.submit_job("r", handle, "x", {})
+
+
+@pytest.mark.parametrize("said", ["{}", "[]", "5", "null", "<html>", '{"status": "WEIRD"}'])
+def test_an_answer_that_is_not_rays_is_an_error_and_loses_no_job(handle: RunHandle, said: str) -> None:
+    _Head.answers = [(200, said)] * 5
+    assert jobs_api.job_status("r", handle).state == "unknown"
+    for call in (jobs_api.stop_job, jobs_api.delete_job):
+        with pytest.raises(ft.HostError, match="not the jobs API"):
+            call("r", handle)
+    _Head.answers = [(200, said)] * 9
+    with pytest.raises(ft.HostError, match="not the jobs API"):
+        jobs_api.submit_job("r", handle, "x", {})
+
+
+def test_a_job_that_the_head_does_not_stop_is_not_said_to_be_stopped(handle: RunHandle) -> None:
+    _Head.answers = [(500, "boom")]
+    with pytest.raises(ft.HostError, match=r"does not stop the job, which may go on.*boom"):
+        jobs_api.stop_job("r", handle)
+    _Head.answers = [(404, "no")]
+    jobs_api.stop_job("r", handle)
+
+
+def test_answers_are_bounded_in_size_and_time(handle: RunHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs_api, "_MAX_BODY_BYTES", 200_000)
+    _Head.answers = [(200, " " * 300_000)]
+    assert "more than 200,000 bytes" in jobs_api.job_status("r", handle).message
+    monkeypatch.setattr(jobs_api, "_CALL_S", 0.2)
+    monkeypatch.setattr(_Head, "drips", True)
+    _Head.answers = [(200, JOB)]
+    assert "has not answered in time" in jobs_api.job_status("r", handle).message
 
 
 def test_what_is_no_head_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,10 @@ _RESUME_TIMEOUT_S = 60.0
 _REQUIRED_PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "psutil")
 
 
+_MOST_WORKERS = 10_000
+"""Those of a cluster are planned by this backend, too."""
+
+
 class LocalBackend(OwnModelBackend):
     """Trains and answers on this machine, on its first CUDA device or its CPU.
 
@@ -91,8 +95,8 @@ class LocalBackend(OwnModelBackend):
     ) -> None:
         check_kind(model, str, "model", 'its name as a text, like "smollm2-135m" or "./my-model"')
         check_kind(workers, int, "workers", "how many processes train together, 1 or more")
-        if workers < 1:
-            raise ConfigError(f"workers={workers}: how many processes train together, 1 or more")
+        if not 1 <= workers <= _MOST_WORKERS:
+            raise ConfigError(f"workers={workers}: how many processes train together, from 1 to {_MOST_WORKERS:,}")
         if max_parallel is not None and max_parallel < 1:
             raise ConfigError(f"max_parallel must be at least 1, not {max_parallel}")
         self._workers = workers

@@ -23,6 +23,7 @@ STORAGE_VARIABLE = "FTKIT_RAY_STORAGE"
 """Environment variable with the storage, where a backend's name has none."""
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _LOCAL_ADDRESS = "http://127.0.0.1:8265"
+_MOST_WORKERS = 10_000
 _FORM = "write it as ray:MODEL, or ray:http://head:8265?workers=4&storage=/shared#MODEL"
 _NUMBER = re.compile(r"\d{1,5}(?:\.\d{1,4})?")
 
@@ -80,6 +81,10 @@ class Cluster:
             raise ConfigError(
                 f"ray: workers={self.workers}, cpus_per_worker={self.cpus_per_worker}, replicas={self.replicas}: "
                 "workers and cpus_per_worker are above 0, and replicas 0 or more"
+            )
+        if max(self.workers, self.replicas) > _MOST_WORKERS:
+            raise ConfigError(
+                f"ray: workers={self.workers}, replicas={self.replicas}: each is at most {_MOST_WORKERS:,}"
             )
         if self.gpus_per_worker not in (0, 1):
             raise RefusedError(

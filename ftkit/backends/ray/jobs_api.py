@@ -9,11 +9,13 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ftkit.background import in_background
 from ftkit.errors import ConfigError, HostError, RunError
 from ftkit.extras import require
 
@@ -21,6 +23,9 @@ __all__ = ["JobStatus", "RunHandle", "delete_job", "job_log", "job_status", "job
 
 _CALL_S = 30.0
 _HEADERS_VARIABLE = "RAY_JOB_HEADERS"
+_PACKAGE_S = 600.0
+"""How long ftkit's code may take to the head, in seconds."""
+_MAX_BODY_BYTES, _PIECE_BYTES = 16 * 1024 * 1024, 64 * 1024
 _LOG_S = 60.0
 _MAX_LOG_CHARS = 4 * 1024 * 1024
 _MAX_MESSAGE = 2000
@@ -82,7 +87,13 @@ def _bounded_client(base: Any, url: str) -> Any:
     """Ray's client with a time limit, and with the errors told apart that Ray raises as one."""
 
     def request(self: Any, method: str, endpoint: str, *args: Any, **kwargs: Any) -> Any:
-        response = base._do_request(self, method, endpoint, *args, **{"timeout": _CALL_S, **kwargs})
+        limits = {"timeout": _CALL_S, "stream": True, "hooks": {"response": _read_bounded}, **kwargs}
+        asked = in_background(lambda: base._do_request(self, method, endpoint, *args, **limits), "ftkit-ray-call")
+        try:
+            # The limit of requests is one of silence, and a head may send a byte a minute.
+            response = asked.result(timeout=_PACKAGE_S if method == "PUT" else 2 * _CALL_S)
+        except FutureTimeoutError:
+            raise ConnectionError("it has not answered in time") from None
         if response.status_code == 404 and not endpoint.startswith("/api/packages/"):  # code that is not there yet
             raise _NoSuchJobError
         if response.status_code in (502, 503, 504):  # a proxy before a head that restarts
@@ -90,6 +101,18 @@ def _bounded_client(base: Any, url: str) -> Any:
         return response
 
     return type("BoundedClient", (base,), {"_do_request": request})(url, headers=_headers())
+
+
+def _read_bounded(response: Any, *args: Any, **kwargs: Any) -> None:
+    """Read the body of an answer, as ``requests`` calls it before anything else does; it keeps what was read."""
+    content, deadline = bytearray(), time.monotonic() + 2 * _CALL_S
+    for piece in response.iter_content(_PIECE_BYTES):
+        content += piece
+        if len(content) > _MAX_BODY_BYTES:
+            raise ConnectionError(f"its answer has more than {_MAX_BODY_BYTES:,} bytes")
+        if time.monotonic() > deadline:  # nobody waits for it any more
+            raise ConnectionError("it has not answered in time")
+    response._content = bytes(content)
 
 
 def _headers() -> dict[str, Any] | None:
@@ -117,6 +140,7 @@ def jobs_api(url: str) -> Iterator[Any]:
         Ray's ``JobSubmissionClient``.
 
     Raises:
+        ConfigError: the environment's headers are not JSON.
         HostError: the cluster cannot be reached, does not let this client in, or is no Ray cluster.
     """
     sdk = require("ray.job_submission", extra="ray", needed_for="a Ray cluster")
@@ -124,12 +148,18 @@ def jobs_api(url: str) -> Iterator[Any]:
     try:
         try:
             client = _bounded_client(sdk.JobSubmissionClient, url)
-        except (RuntimeError, ValueError, _NoSuchJobError) as error:  # its version, or an answer that is not Ray's
+        except (RuntimeError, _NoSuchJobError) as error:  # its version
             said = _one_line(error) or "it knows no /api/version"
             raise HostError(f"{url} is not the jobs API of a Ray cluster that this Ray can use: {said}") from None
         yield client
     except refusals.AuthenticationError as error:
         raise HostError(f"the Ray cluster at {url} refuses this client: {_one_line(error)}") from None
+    except ConfigError:  # a ValueError, too
+        raise
+    except (LookupError, TypeError, ValueError) as error:  # an answer that Ray's client cannot read
+        said = _one_line(error)
+        message = f"what answers at {url} is not the jobs API of a Ray cluster that this Ray can use: {said}"
+        raise HostError(message, passing=True, unsure=True) from None
     except OSError as error:  # of the network, as requests raises them
         message = f"the Ray cluster at {url} cannot be reached: {_one_line(error)}"
         raise HostError(message, passing=True, unsure=True) from None
@@ -215,9 +245,16 @@ def stop_job(run_id: str, handle: RunHandle) -> None:
     Args:
         run_id: id of the run.
         handle: its handle.
+
+    Raises:
+        HostError: the cluster cannot be reached, or does not stop it.
     """
-    with jobs_api(handle.url) as api, contextlib.suppress(RuntimeError, _NoSuchJobError):
-        api.stop_job(handle.submission_id(run_id))
+    try:
+        with jobs_api(handle.url) as api, contextlib.suppress(_NoSuchJobError):
+            api.stop_job(handle.submission_id(run_id))
+    except RuntimeError as error:
+        message = f"the Ray cluster at {handle.url} does not stop the job, which may go on: {_one_line(error)}"
+        raise HostError(message, passing=True) from None
 
 
 def delete_job(run_id: str, handle: RunHandle) -> None:

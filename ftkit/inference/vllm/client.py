@@ -7,9 +7,9 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, NoReturn
 
+from ftkit.background import in_background
 from ftkit.extras import require
 from ftkit.inference.engine_error import EngineError
-from ftkit.inference.vllm.background import in_background
 from ftkit.printable import printable
 
 __all__ = ["VLLMClient", "refuse"]

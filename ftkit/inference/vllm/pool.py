@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from ftkit.background import in_background
 from ftkit.errors import FtkitError, ModelError
 from ftkit.inference.engine_error import EngineError
 from ftkit.inference.lease_futures import ask_in_thread, deliver_lease, hold
 from ftkit.inference.leases import LoadedModelStats
 from ftkit.inference.model_files import find_model
 from ftkit.inference.vllm.adapters import why_merged
-from ftkit.inference.vllm.background import in_background
 from ftkit.inference.vllm.lease import NO_WEIGHTS, VLLMLease
 from ftkit.inference.vllm.server import VLLMServer, Wanted
 from ftkit.inference.vllm.settings import VLLMSettings

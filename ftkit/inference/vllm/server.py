@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ftkit.background import in_background
 from ftkit.errors import ModelError
 from ftkit.files import canonical_digest, folder_aside, home
 from ftkit.inference.constrained import GrammarCache
@@ -19,7 +20,6 @@ from ftkit.inference.engine_error import EngineError
 from ftkit.inference.model_files import Identity
 from ftkit.inference.protocol import EngineStats
 from ftkit.inference.vllm.adapters import merge_into
-from ftkit.inference.vllm.background import in_background
 from ftkit.inference.vllm.client import VLLMClient
 from ftkit.inference.vllm.command import BASE, serve_arguments, server_environment
 from ftkit.inference.vllm.engine import VLLMEngine
@@ -217,11 +217,10 @@ class VLLMServer:
             process = self._process
         if engine is not None:
             engine.close()
-        if client is not None:
-            if process is None and self._lost is None:
-                for name in self._loaded:
-                    with contextlib.suppress(ModelError):
-                        client.post("/v1/unload_lora_adapter", {"lora_name": name}, timeout_s=10.0)
+        if client is not None and process is None and self._lost is None:
+            for name in self._loaded:
+                with contextlib.suppress(ModelError):
+                    client.post("/v1/unload_lora_adapter", {"lora_name": name}, timeout_s=10.0)
         if process is not None:
             process.stop()
         # Then nothing is written into the folder of a merged model any more.

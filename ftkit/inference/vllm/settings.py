@@ -96,7 +96,7 @@ class VLLMSettings(DeclaredModel):
         if self.options and not self.options[0].startswith("-"):
             raise ValueError(f"options: {self.options[0]!r:.80} is the value of no option; begin with one, like --seed")
         for option in self.options:
-            # vLLM takes the beginning of an option, too, _ for -, and parts of one: --structured-outputs-config.backend.
+            # vLLM also takes the beginning of an option, _ for -, and parts: --structured-outputs-config.backend.
             name = option.partition("=")[0].partition(".")[0].replace("_", "-")
             if name[:2] == "--" or name in _OWN_OPTIONS:
                 own = [one for one in _OWN_OPTIONS if one.startswith(name)]

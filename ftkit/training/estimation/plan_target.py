@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from ftkit.arguments import check_kind
 from ftkit.catalog import OVERRIDE, GpuRates, load_catalog
 from ftkit.errors import ConfigError
 from ftkit.modeling.model_shape import LinearLayer
@@ -110,6 +111,7 @@ def named_gpu(name: str) -> PlanTarget:
     Raises:
         ConfigError: there is no such GPU, its speed is not known, or there is no such network.
     """
+    check_kind(name, str, "device", 'the name of a GPU, like "h100-80gb" or "8xh100-80gb@8xinfiniband-ndr"')
     known = load_catalog()
     name, count, network, adapters = split_device(name)
     gpu, rates = known.gpu(name), known.gpu_rates(name)
