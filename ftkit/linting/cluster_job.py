@@ -199,7 +199,7 @@ def scan_all(folder: RunFiles, parts: int, scanners: list[Any], ray: Any, lost: 
 
 
 class WorkerError(FtkitError):
-    """An error of a worker, as it is told the other side.
+    """An error of a worker, in the form in which the other side reads it.
 
     Args:
         said: what :func:`~ftkit.backends.remote.messages.error_to_wire` returned.

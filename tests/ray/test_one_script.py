@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "visits" / "run.py"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-def told(backend: str, out: Path) -> tuple[str, ft.Report]:
+def trained(backend: str, out: Path) -> tuple[str, ft.Report]:
     """The line about the training, and the report of the tuned model."""
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--backend", backend, "--adapter", "lora", "--epochs", "1", "--out", str(out)],
@@ -39,9 +39,9 @@ def test_one_argument_moves_the_visits_script(head: str, tiny_model: str, tmp_pa
     cluster = urlencode({"workers": 2, "gpus_per_worker": 0, "storage": tmp_path / "shared"})
     with loopback(tmp_path / "sshd", {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}) as box:
         there = urlencode({"python": sys.executable, "folder": tmp_path / "there", "config": box.config})
-        expected, report = told(f"local:{tiny_model}", tmp_path / "local")
+        expected, report = trained(f"local:{tiny_model}", tmp_path / "local")
         for backend in (f"ssh:box?{there}#{tiny_model}", f"ray:{head}?{cluster}#{tiny_model}"):
-            line, same = told(backend, tmp_path / backend.partition(":")[0])
+            line, same = trained(backend, tmp_path / backend.partition(":")[0])
             assert line == expected
             assert len(same.rows) == len(report.rows)
             for metric in report.metrics:

@@ -73,10 +73,10 @@ def test_a_recipe_keeps_its_rollout_engine():
 
     assert parse_recipe(rft().model_dump(mode="json")) == rft()
     assert rft().sampled_by == ft.VLLM()
-    told = rft(rollouts=ft.VLLM(url="http://127.0.0.1:8000", max_num_seqs=8))
-    again = parse_recipe(told.model_dump(mode="json"))
-    assert again == told
-    assert again.sampled_by.for_rollouts(4, 100, "cpu") == told.rollouts
+    written = rft(rollouts=ft.VLLM(url="http://127.0.0.1:8000", max_num_seqs=8))
+    again = parse_recipe(written.model_dump(mode="json"))
+    assert again == written
+    assert again.sampled_by.for_rollouts(4, 100, "cpu") == written.rollouts
     assert rft().sampled_by.for_rollouts(12, 100, "cuda") == ft.VLLM(
         max_loras=1, max_lora_rank=16, max_model_len=100, gpu_memory_utilization=0.3
     )

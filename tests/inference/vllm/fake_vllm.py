@@ -34,7 +34,7 @@ def way() -> str:
     return file.read_text() if file.is_file() else ""
 
 
-def told(body: dict[str, Any], *, base: bool) -> list[Any] | None:
+def scripted(body: dict[str, Any], *, base: bool) -> list[Any] | None:
     """What the file of answers says for a request, or for one that goes on with the beginning of an answer."""
     file = Path(os.environ.get("FAKE_VLLM_LOG", "") + ".answers")
     if not file.is_file():
@@ -143,7 +143,7 @@ class Server(BaseHTTPRequestHandler):
         ids = [*number, *reversed(body["prompt"][-8:]), END]
         if allowed := body.get("allowed_token_ids"):
             ids = allowed
-        script = told(body, base=body["model"] not in self.adapters)
+        script = scripted(body, base=body["model"] not in self.adapters)
         if script is not None:
             ids = [token for token, *_ in script]
         if way() == "endless":
