@@ -254,7 +254,7 @@ def test_more_connections_than_allowed_are_turned_away_and_later_served(strict: 
 )
 def test_malformed_json_is_told_and_does_nothing(server: Running, client: openai.OpenAI, body: bytes) -> None:
     before = len(client.fine_tuning.jobs.list().data)
-    answer = httpx.post(f"{server.url}/v1/fine_tuning/jobs", content=body)
+    answer = httpx.post(f"{server.url}/v1/fine_tuning/jobs", content=body, timeout=60)
     assert answer.status_code in (400, 404), answer.text
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
     assert len(client.fine_tuning.jobs.list().data) == before
