@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from typing_extensions import override
 
@@ -13,6 +15,8 @@ __all__ = ["VLLMRollouts"]
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """The ranks that vLLM makes room for."""
+_URL = "FTKIT_VLLM_URL"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _BESIDE_TRAINING = 0.3
 """Share of a GPU's memory for the server. TRL's default for a colocated vLLM."""
 _RECIPE_OPTIONS = (
@@ -62,6 +66,12 @@ class VLLMRollouts(VLLMSettings, RolloutEngine):
         key = type(self).model_fields["api_key_env"].default
         if self.api_key_env != key:
             return f"{named}: a recipe chooses no key; put the server's into {key}", ("rollouts",)
+        if self.url is not None and self.api_key() is not None and not _may_have_the_key(self.url):
+            return (
+                f"{named}: the key in {key} would be sent to {self.url}, which the recipe names. Set the environment "
+                f"variable {_URL} to the same address to allow it, or unset {key}",
+                ("rollouts",),
+            )
         foreign = [
             option
             for option in self.options
@@ -121,3 +131,8 @@ class VLLMRollouts(VLLMSettings, RolloutEngine):
         if device != "cpu":
             update["gpu_memory_utilization"] = self.memory_share(device)
         return self.model_copy(update=update)
+
+
+def _may_have_the_key(url: str) -> bool:
+    """Whether a server is on this machine, or is the one that the environment names."""
+    return urlsplit(url).hostname in _LOOPBACK or os.environ.get(_URL, "").rstrip("/") == url.rstrip("/")

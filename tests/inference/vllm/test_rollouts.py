@@ -243,6 +243,17 @@ def test_what_vllm_cannot_sample_is_refused_before_training(
     assert refused.value.fields == fields
 
 
+def test_a_key_goes_to_no_server_that_only_a_recipe_names(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTKIT_VLLM_API_KEY", "sk-of-the-user")
+    there, here = (rft(rollouts=ft.VLLM(url=url)) for url in ("http://elsewhere:8000", "http://127.0.0.1:8000"))
+    check_recipe(here, tiny_model, ROWS, ROWS)
+    with pytest.raises(RefusedError, match="would be sent to http://elsewhere:8000") as refused:
+        check_recipe(there, tiny_model, ROWS, ROWS)
+    assert "sk-of-the-user" not in str(refused.value)
+    monkeypatch.setenv("FTKIT_VLLM_URL", "http://elsewhere:8000/")
+    check_recipe(there, tiny_model, ROWS, ROWS)
+
+
 def test_what_is_missing_is_refused_where_the_run_is_started(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTKIT_VLLM", "/nowhere/vllm")
     recipe = rft(grader=ft.StringCheckGrader(reference="x"))
