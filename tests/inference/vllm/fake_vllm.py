@@ -35,7 +35,7 @@ def way() -> str:
 
 
 def scripted(body: dict[str, Any], *, base: bool) -> list[Any] | None:
-    """What the file of answers says for a request, or for one that goes on with the beginning of an answer."""
+    """Return the tokens of the file of answers for a request, or for one that continues the start of an answer."""
     file = Path(os.environ.get("FAKE_VLLM_LOG", "") + ".answers")
     if not file.is_file():
         return None

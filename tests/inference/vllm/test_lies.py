@@ -25,7 +25,7 @@ END = 2
 
 
 class Liar(BaseHTTPRequestHandler):
-    """Sends pieces, and then the last one again and again where it is told to."""
+    """Sends pieces; with `endless`, repeats the last one."""
 
     protocol_version = "HTTP/1.1"
     pieces: ClassVar[list[str]] = []
