@@ -20,7 +20,7 @@ from ftkit.files import create_folder
 __all__ = ["AnswerChannel", "answer_channel"]
 
 _CALLS, _REPLIES = "calls.jsonl", "replies.jsonl"
-_LOOK_S = 5.0
+_CHECK_S = 5.0
 
 
 class AnswerChannel(ABC):
@@ -129,8 +129,8 @@ class _Objects(AnswerChannel):
         self._store, self._name = ObjectStore(storage), f"answering/{name}"
         self._calls = ObjectLines(self._store, f"{self._name}/{_CALLS}")
         self._replies = ObjectLines(self._store, f"{self._name}/{_REPLIES}")
-        self._looked, self._is_open = float("-inf"), True
-        self._looking = threading.Lock()
+        self._checked_at, self._is_open = float("-inf"), True
+        self._check_lock = threading.Lock()
 
     @override
     def open(self) -> None:
@@ -138,10 +138,10 @@ class _Objects(AnswerChannel):
 
     @override
     def is_open(self) -> bool:
-        with self._looking:
-            if self._is_open and time.monotonic() - self._looked > _LOOK_S:
+        with self._check_lock:
+            if self._is_open and time.monotonic() - self._checked_at > _CHECK_S:
                 self._is_open = self._store.exists(f"{self._name}/open")
-                self._looked = time.monotonic()
+                self._checked_at = time.monotonic()
             return self._is_open
 
     @override

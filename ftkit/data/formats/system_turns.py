@@ -1,4 +1,4 @@
-"""Join several system turns at the beginning of a recorded conversation: rows have one system turn."""
+"""Join several system turns at the beginning of a conversation: a row has one system turn."""
 
 from __future__ import annotations
 
