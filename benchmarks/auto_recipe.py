@@ -6,7 +6,8 @@
 
 ``--data`` holds one folder for each public task: addresses, snips, gsm8k, bfcl, sql (JSON Lines; the loaders in
 ``auto_recipe_tasks.py`` say which columns). ``examples/visits`` is the sixth. A point of the sweep is one recipe on one
-task: trained on ``--rows`` rows, scored on rows that it never saw. The first point is ``ft.SFT()``, in which all is
+task: trained on ``--rows`` rows, and scored on ``--validation`` other rows of the training file (GSM8K, which this
+model solves too rarely to count, by the probability per token of the written solution). The first point is ``ft.SFT()``, in which all is
 ``"auto"``; the others are drawn in a fixed order in which every value of every field comes up equally often, so a sweep
 that was stopped early says something about all of the grid. Each point is a line of ``OUT/TASK.jsonl`` when it is done.
 The same command goes on where it was stopped, inside a point from its checkpoint; two commands with different
@@ -15,8 +16,8 @@ The same command goes on where it was stopped, inside a point from its checkpoin
 ``rules`` chooses one recipe for each task by the other tasks' points (the one with the highest mean share of each
 task's best score), and prints how near it and ``"auto"`` come to the best of the sweep on the task that was left out.
 
-``table`` asks the base, the base with examples, and the two kept models of each task, with the probes of what was
-forgotten. Its reports are kept, too.
+``table`` asks the base, the base with examples, and the two kept models of each task on the test rows, by which nothing
+was chosen, with the probes of what was forgotten. Its reports are kept, too.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def points(count: int) -> list[dict[str, Any]]:
 def recipe_of(point: Mapping[str, Any]) -> ft.SFT:
     """The recipe of a point."""
     adapter = {"adapter": ft.LoRA(rank=point["rank"])} if "rank" in point else {}
-    return ft.SFT(**adapter, **{key: value for key, value in point.items() if key != "rank"})
+    at_the_end = {"eval_steps": 10_000, "load_best_model_at_end": False}  # a point is the model of its last step
+    return ft.SFT(**adapter, **at_the_end, **{key: value for key, value in point.items() if key != "rank"})
 
 
 def folder_of(out: Path, name: str, point: Mapping[str, Any]) -> Path:
@@ -81,18 +83,27 @@ def measured(tried: Trial, **more: Any) -> dict[str, Any]:
 def run_point(name: str, tried: Trial, point: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Train and score one recipe. Minutes are of processor time, which other work on the machine disturbs little."""
     folder = folder_of(options.out, name, point)
-    rows = tried.train.shuffle(0).take(options.rows)
+    rows, validation = training_rows(tried, options)
     began = processor_seconds()
-    summary = train(Job(recipe_of(point), rows, None, options.model, folder / "model"), lambda kind, data: None)
+    summary = train(Job(recipe_of(point), rows, validation, options.model, folder / "model"), lambda kind, data: None)
     trained = processor_seconds()
-    model = ft.Model(f"local:{folder / 'model'}", tried.task)
-    report = ft.evaluate(model, tried.test.take(options.test), **measured(tried))
-    found = report[tried.metric]
+    loss = summary["validation_loss"]
+    if tried.chosen_by_loss:
+        score = math.exp(-loss)
+    else:
+        model = ft.Model(f"local:{folder / 'model'}", tried.task)
+        score = ft.evaluate(model, validation, **measured(tried))[tried.metric].value
     return {
-        "task": name, "point": dict(point), "rows": len(rows), "test": found.n, "metric": tried.metric,
-        "score": found.value, "low": found.low, "high": found.high, "train_loss": summary["train_loss"],
+        "task": name, "point": dict(point), "rows": len(rows), "validation": len(validation), "score": score,
+        "loss": loss, "train_loss": summary["train_loss"],
         "minutes": round((trained - began) / 60, 2), "answer_minutes": round((processor_seconds() - trained) / 60, 2),
     }  # fmt: skip
+
+
+def training_rows(tried: Trial, options: argparse.Namespace) -> tuple[ft.Dataset, ft.Dataset]:
+    """The rows to train on, and the others of the training file that recipes are chosen by."""
+    drawn = tried.train.shuffle(0).take(options.rows + options.validation)
+    return drawn.take(options.rows), drawn[options.rows :]
 
 
 def processor_seconds() -> float:
@@ -189,7 +200,7 @@ def reported(
     if label == "4 examples":
         chosen = measured(tried)
         [report] = ft.baselines(
-            model, test, examples=tried.train.shuffle(0).take(options.rows), shots=(4,), constrained=False, **chosen
+            model, test, examples=training_rows(tried, options)[0], shots=(4,), constrained=False, **chosen
         )
     else:
         report = ft.evaluate(model, test, **measured(tried, probes=probes))
@@ -206,13 +217,14 @@ def main() -> None:
         one.add_argument("--data", type=Path, default=Path("data"))
         one.add_argument("--tasks", nargs="+", choices=sorted(TASKS), default=sorted(TASKS))
         one.add_argument("--rows", type=int, default=150, help="rows to train on")
-        one.add_argument("--test", type=int, default=60, help="rows to score")
+        one.add_argument("--validation", type=int, default=60, help="rows that recipes are chosen by")
         one.add_argument("--model", default="smollm2-135m")
         if command == "sweep":
             one.add_argument("--out", type=Path, required=True)
             one.add_argument("--points", type=int, default=12, help="recipes beside auto")
         else:
             one.add_argument("out", type=Path)
+            one.add_argument("--test", type=int, default=150, help="most rows to score")
             one.add_argument("--general", type=int, default=60, help="questions of the general set")
     commands.add_parser("rules").add_argument("out", type=Path)
     options = parser.parse_args()

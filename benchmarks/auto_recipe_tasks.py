@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,13 +18,17 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @dataclass(frozen=True)
 class Trial:
-    """A task with its rows: those to train on, and others to score."""
+    """A task with its rows: those to train on, and others to score.
+
+    ``chosen_by_loss``: the metric is 0 on nearly all rows, so recipes are compared by the loss of the right answers.
+    """
 
     task: ft.Task
     train: ft.Dataset
     test: ft.Dataset
     metric: str
     max_output_tokens: int
+    chosen_by_loss: bool = False
 
 
 def read(*files: Path) -> list[dict[str, Any]]:
@@ -63,7 +67,7 @@ def gsm8k(data: Path) -> Trial:
     rows, test = (read(data / "gsm8k" / f"{name}.jsonl") for name in ("train", "test"))
     task = ft.Task("Solve the problem. End with #### and the number.", input="{question}")
     gold = [[{"question": row["question"], "gold": row["answer"]} for row in part] for part in (rows, test)]
-    return trial(task, *gold, "same_number", 200)
+    return replace(trial(task, *gold, "same_number", 200), chosen_by_loss=True)
 
 
 def bfcl(data: Path) -> Trial:
