@@ -155,13 +155,17 @@ def _eval_metric(validations: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _harm(record: RunRecord, validations: list[dict[str, Any]]) -> str:
-    """Return the largest and the last divergence on held-out rehearsal rows, and the budget."""
+    """Return the largest and the last divergence on held-out rehearsal rows, the budget, and what the result keeps."""
     values = _numbers(validations, "preserve_kl")
     if not values:
         return ""
     budget = (record.recipe.get("preserve") or {}).get("budget")
     limit = "no budget" if budget is None else f"budget {budget:g}"
-    return f"{values[-1]:.4f} nats per token on rehearsal rows, at most {max(values):.4f} ({limit})"
+    text = f"{values[-1]:.4f} nats per token on rehearsal rows, at most {max(values):.4f} ({limit})"
+    share, left = (_number(record.summary.get(f"preserve_{name}")) for name in ("interpolation", "kl"))
+    if share is not None and left is not None and share < 1:
+        text += f"; the result keeps {share:.0%} of its update: {left:.4f}"
+    return text
 
 
 def _first_and_last(events: list[dict[str, Any]], name: str, form: str = ".4f") -> str:

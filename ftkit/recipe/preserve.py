@@ -44,8 +44,12 @@ class Preserve(DeclaredModel):
     """Weight of the mean negative log-likelihood of the rehearsed answers. ``None`` is 1 for answers of the file, and 0
     for those of the model itself: its own distribution says more than the tokens it chose."""
     budget: float | None = Field(default=0.1, gt=0.0)
-    """Largest KL(before ‖ now) on held-out rehearsal prompts, in nats per token. Only models within it can be the
-    result, and a run that stays above it, or is far above it, is stopped. ``None`` measures it and enforces nothing."""
+    """Largest KL(before ‖ now) on held-out rehearsal prompts, in nats per token. Only a model within it can be the
+    result, and a run that is twenty times above it is stopped. ``None`` measures it and enforces nothing."""
+    interpolate: bool = True
+    """Move a result above ``budget`` back towards the model as it was, until it is within it: of the trained update the
+    largest share is kept that fits (weight-space interpolation, WiSE-FT, arXiv 2109.01903). ``False`` takes the best
+    evaluated model within the budget, and stops a run that stays above it."""
     held_out: int = Field(default=24, ge=4)
     """Rehearsal prompts that are never trained on and measure the divergence."""
 

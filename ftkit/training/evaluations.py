@@ -81,22 +81,54 @@ class Evaluations:
             What follows for the choice of the best model.
         """
         began = time.monotonic()
-        entries: dict[str, Any] = {}
-        # Without validation rows every model within the budget is better than those before it.
-        objective, tie, validation, allowed = -float(step), 0.0, None, True
-        with torch.no_grad():
-            if self._source.has_validation:
-                validation, metrics = self._source.evaluate()
-                objective, entries = validation, {**metrics}
-            if self._answers is not None and validation is not None:
-                objective, metrics = self._answers.measure()
-                tie, entries = validation, {**entries, **metrics}
-            if self.preservation is not None:
-                budget, divergence = self.preservation.budget, self.preservation.measure()
-                allowed = budget.add(step, divergence)
-                entries |= {"preserve_kl": divergence, "preserve_weight": budget.weight}
+        found, entries = self._task(step)
+        if self.preservation is not None:
+            budget, divergence = self.preservation.budget, self.preservation.measure()
+            found = found._replace(allowed=budget.add(step, divergence))
+            entries |= {"preserve_kl": divergence, "preserve_weight": budget.weight}
         self._context.emit("validation", {"step": step, **entries, "seconds": round(time.monotonic() - began, 3)})
-        return Look(objective, tie, validation, allowed)
+        return found
+
+    @torch.no_grad()
+    def _task(self, step: int) -> tuple[Look, dict[str, Any]]:
+        """How good the model is at the task, and the entries of the event."""
+        # Without validation rows every model that is allowed is better than those before it.
+        objective, tie, validation = -float(step), 0.0, None
+        entries: dict[str, Any] = {}
+        if self._source.has_validation:
+            validation, metrics = self._source.evaluate()
+            objective, entries = validation, {**metrics}
+        if self._answers is not None and validation is not None:
+            objective, metrics = self._answers.measure()
+            tie, entries = validation, {**entries, **metrics}
+        return Look(objective, tie, validation, allowed=True), entries
+
+    def move_back(self, step: int) -> Look | None:
+        """Move a result above the budget of harm back until it is within it, and evaluate it anew.
+
+        Args:
+            step: the step whose model is the result; its weights are in the model.
+
+        Returns:
+            The evaluation; None if the result stays as it is.
+
+        Raises:
+            TrainingError: nothing of the update fits the budget.
+        """
+        moved = None if self.preservation is None else self.preservation.move_back(step)
+        if moved is None:
+            return None
+        share, divergence = moved
+        found, entries = self._task(step)
+        self._context.emit(
+            "log",
+            {
+                "message": f"the result keeps {share:.0%} of the update of step {step}, so that KL(before ‖ now) on "
+                f"held-out rehearsal rows is within preserve.budget: {divergence:.3g} nats per token",
+                **{f"result_{name}": value for name, value in entries.items()},
+            },
+        )
+        return found
 
     def harm(self, step: int) -> str | None:
         """Say why the run must not go on.
@@ -130,7 +162,7 @@ class Evaluations:
                 f"{budget.describe()}. A lower learning_rate than {self._context.recipe.learning_rate:.2g}, a larger "
                 "preserve.share or a larger preserve.budget usually helps"
             )
-        if best_step != last_step and budget.over:
+        if best_step != last_step and budget.over and not budget.allows(budget.measured[-1][1]):
             self._context.warn(
                 f"the result is the model of step {best_step}, because later ones are above the budget of harm: "
                 f"{budget.describe()}"

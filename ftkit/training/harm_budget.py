@@ -10,7 +10,8 @@ from ftkit.recipe.preserve import Preserve
 __all__ = ["HarmBudget"]
 
 _PATIENCE = 3
-"""Evaluations in a row above the budget after which a run is stopped, unless the divergence falls."""
+"""Evaluations in a row above the budget after which a run is stopped, unless the divergence falls, or the result is
+interpolated."""
 _FALLS = 0.9
 """Share of the first of these divergences below which the last one counts as falling: the raised weight works."""
 _HOPELESS = 20.0
@@ -55,7 +56,7 @@ class HarmBudget:
             divergence: held out, in nats per token.
 
         Returns:
-            Whether a model with it may be the result.
+            Whether a model with it may be the result, if need be after it was moved back towards the model before.
         """
         self.measured.append((step, divergence))
         budget = self.preserve.budget
@@ -64,7 +65,19 @@ class HarmBudget:
             return True
         self.over += 1
         self.weight = min(2 * self.weight, _MAX_WEIGHT * self.preserve.kl)
-        return False
+        return self.allows(divergence)
+
+    def allows(self, divergence: float) -> bool:
+        """Decide whether a model may be the result, if need be after it was moved back towards the model before.
+
+        Args:
+            divergence: held out, in nats per token.
+
+        Returns:
+            Whether it may.
+        """
+        budget = self.preserve.budget
+        return budget is None or divergence <= budget * (_HOPELESS if self.preserve.interpolate else 1.0)
 
     @property
     def stops(self) -> bool:
@@ -74,7 +87,7 @@ class HarmBudget:
             return False
         last = self.measured[-1][1]
         waited = self.over >= _PATIENCE and last > _FALLS * self.measured[-_PATIENCE][1]
-        return waited or not last <= _HOPELESS * budget
+        return (waited and not self.preserve.interpolate) or not last <= _HOPELESS * budget
 
     def describe(self) -> str:
         """Describe the last measurements.

@@ -99,6 +99,9 @@ class TrainingLoop:
         if self.average is not None:
             self.average.exchange()
         best = self.load_best_model()
+        moved = self.evaluations.move_back(best or self.progress.step)
+        if moved is not None:
+            self.progress.replace_result(moved.objective, moved.tie)
         return self._summary(stopped_early=stopped_early, best=best)
 
     def train_step(self, step: int) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ftkit.errors import TrainingError
 from ftkit.modeling.prefix_tree import PackedSequence
 from ftkit.modeling.tokenized_example import Example
 from ftkit.recipe.preserve import Preserve
@@ -20,6 +21,7 @@ from ftkit.training.adapter_modes import ReferenceModel
 from ftkit.training.example_source import TrainingContext
 from ftkit.training.harm_budget import HarmBudget
 from ftkit.training.rehearsal import Rehearsal, prompt_examples
+from ftkit.training.weight_interpolation import WeightInterpolation
 
 __all__ = ["Preservation"]
 
@@ -48,6 +50,11 @@ class Preservation:
         self._reference = ReferenceModel(context.adapted, fresh=context.fresh_adapter)
         self._known: dict[int, Tensor] = {}
         self._seconds = 0.0
+        self._interpolation: WeightInterpolation | None = None
+        self._moved: tuple[float, float] | None = None
+        if self._preserve.interpolate and self._preserve.budget is not None:
+            kept = context.adapted.tuner.kept_factors if context.fresh_adapter else ()
+            self._interpolation = WeightInterpolation(context.adapted.parameters, kept)
         self.budget = HarmBudget.of(self._preserve)
 
     def setup(self) -> None:
@@ -107,6 +114,32 @@ class Preservation:
         self._seconds += time.monotonic() - began
         return max(0.0, divergence / tokens)
 
+    def move_back(self, step: int) -> tuple[float, float] | None:
+        """Move a result above the budget back towards the model before the run, until it is within it.
+
+        Args:
+            step: the step whose model is the result; its weights are in the model.
+
+        Returns:
+            The share of the update that is left, and the divergence then; None if the result stays as it is.
+
+        Raises:
+            TrainingError: nothing of the update fits the budget.
+        """
+        measured, budget = dict(self.budget.measured).get(step), self._preserve.budget
+        if self._interpolation is None or budget is None or measured is None or measured <= budget:
+            return None
+
+        def within() -> bool:
+            divergence = self.measure()
+            return self._context.computer.workers.from_first(lambda: divergence <= budget)
+
+        share = self._interpolation.move_back(within)
+        if not share:
+            raise TrainingError(f"nothing of the update is within the budget of harm: {self.budget.describe()}")
+        self._moved = share, self.measure()
+        return self._moved
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must hold.
 
@@ -131,11 +164,13 @@ class Preservation:
             result_step: the step whose model is the result.
 
         Returns:
-            ``preserve_kl`` of the result (None if it was not measured), ``preserve_budget``, ``preserve_weight`` and
-            ``preserve_seconds``.
+            ``preserve_kl`` of the result (None if it was not measured), ``preserve_interpolation`` (the share of the
+            update that it has), ``preserve_budget``, ``preserve_weight`` and ``preserve_seconds``.
         """
+        share, divergence = self._moved or (1.0, dict(self.budget.measured).get(result_step))
         return {
-            "preserve_kl": dict(self.budget.measured).get(result_step),
+            "preserve_kl": divergence,
+            "preserve_interpolation": share,
             "preserve_budget": self._preserve.budget,
             "preserve_weight": self.budget.weight,
             "preserve_seconds": round(self._seconds, 3),

@@ -63,6 +63,16 @@ class Progress:
         self.evaluations_without_improvement = 0
         return True
 
+    def replace_result(self, objective: float, tie: float) -> None:
+        """Record what was measured of the result after its weights were changed once more.
+
+        Args:
+            objective: the value to minimise.
+            tie: what decides between equal objectives.
+        """
+        self.best_loss, self.best_tie = objective, tie
+        self.validations[-1], self.ties[-1] = objective, tie
+
     def validation_summary(self, best: int | None, name: str, *, higher_is_better: bool) -> dict[str, Any]:
         """Summarise the evaluations of the validation rows.
 

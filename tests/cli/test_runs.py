@@ -153,3 +153,16 @@ def test_a_run_that_is_not_there(ftkit, three, command):
     assert failed.stderr.startswith("error: no run '1999' in ")
     ambiguous = ftkit("runs", command, "20260102")
     assert "2 runs begin with '20260102'" in ambiguous.stderr
+
+
+def test_a_result_that_was_moved_back_says_what_it_keeps(ftkit):
+    summary = {"preserve_interpolation": 0.71875, "preserve_kl": 0.0971}
+    recipe = ft.SFT(preserve=True).model_dump(mode="json")
+    store = create("20260103-000000-dddd", state="succeeded", recipe=recipe, summary=summary)
+    for step, harm in ((0, 0.0), (4, 0.5), (8, 0.25)):
+        store.append("20260103-000000-dddd", "validation", {"step": step, "preserve_kl": harm})
+    shown = ftkit("runs", "show", "20260103-000000-dddd").stdout
+    assert (
+        "0.2500 nats per token on rehearsal rows, at most 0.5000 (budget 0.1); the result keeps 72% of its update: "
+        "0.0971" in " ".join(shown.split())
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import ftkit as ft
 from ftkit.errors import DataError, RefusedError, TrainingError
@@ -146,7 +147,7 @@ def test_the_result_is_the_last_model_within_the_budget(tiny_model, tmp_path):
     values = harm(measured)
     budget = (values[1] + max(values[2:])) / 2  # the first look is within it, a later one is not
     assert values[1] < budget
-    chosen = recipe(epochs=3, eval_steps=2, preserve=small(kl=0.0, budget=budget))
+    chosen = recipe(epochs=3, eval_steps=2, preserve=small(kl=0.0, budget=budget, interpolate=False))
     done = Trained(tiny_model, tmp_path / "model", chosen, rows(), None)
     within = [2 * at for at, value in enumerate(harm(done)) if at and value <= budget]
     assert done.summary.get("best_step", done.summary["steps"]) == within[-1]
@@ -154,7 +155,7 @@ def test_the_result_is_the_last_model_within_the_budget(tiny_model, tmp_path):
 
 
 def test_the_budget_raises_the_weight_and_stops_a_run_that_stays_above_it():
-    budget = HarmBudget.of(ft.Preserve(budget=0.1, kl=1.0))
+    budget = HarmBudget.of(ft.Preserve(budget=0.1, kl=1.0, interpolate=False))
     assert budget.add(0, 0.0)
     assert [budget.add(step, 0.2) for step in (5, 10)] == [False, False]
     assert budget.weight == 4
@@ -166,13 +167,73 @@ def test_the_budget_raises_the_weight_and_stops_a_run_that_stays_above_it():
     assert budget.describe() == (
         "0.3 nats per token at step 20, 0.3 at step 25, 0.3 at step 30 (preserve.budget is 0.1)"
     )
-    falling = HarmBudget.of(ft.Preserve(budget=0.1))
+    falling = HarmBudget.of(ft.Preserve(budget=0.1, interpolate=False))
     for step, value in ((5, 0.9), (10, 0.5), (15, 0.3), (20, 0.2)):
         assert not falling.add(step, value)
         assert not falling.stops
     hopeless = HarmBudget.of(ft.Preserve(budget=0.1))
     hopeless.add(5, float("nan"))
     assert hopeless.stops
+
+
+def test_with_interpolation_only_a_hopeless_run_is_stopped():
+    budget = HarmBudget.of(ft.Preserve(budget=0.1, kl=1.0))
+    assert all(budget.add(step, 1.9) for step in (5, 10, 15, 20))
+    assert budget.weight == 16
+    assert not budget.stops
+    assert not budget.add(25, 2.1)
+    assert budget.stops
+
+
+def _update(folder: Path) -> dict[str, torch.Tensor]:
+    """What a saved LoRA adds to each layer, without its constant factor."""
+    saved = load_file(folder / "adapter_model.safetensors")
+    return {name: saved[name.replace("lora_A", "lora_B")] @ a for name, a in saved.items() if "lora_A" in name}
+
+
+def test_a_result_above_the_budget_keeps_the_largest_share_of_its_update(tiny_model, tmp_path):
+    def trained(name: str, **changes: Any) -> Trained:
+        chosen = recipe(epochs=3, eval_steps=4, load_best_model_at_end=True, preserve=small(kl=0.0, **changes))
+        return Trained(tiny_model, tmp_path / name, chosen, rows(), None)
+
+    free = trained("free")
+    budget = harm(free)[-1] / 3
+    done = trained("model", budget=budget)
+    share = done.summary["preserve_interpolation"]
+    assert free.summary["preserve_interpolation"] == 1.0
+    assert harm(done)[-1] == pytest.approx(harm(free)[-1])  # the steps are the same
+    assert "best_step" not in done.summary
+    assert 0.8 * budget < done.summary["preserve_kl"] <= budget
+    whole, part = _update(tmp_path / "free"), _update(tmp_path / "model")
+    torch.testing.assert_close(part, {name: share * each for name, each in whole.items()})
+    [message] = [data["message"] for kind, data in done.events if kind == "log" and "of the update" in data["message"]]
+    assert f"keeps {share:.0%} of the update of step {done.summary['steps']}" in message
+
+
+@pytest.mark.parametrize(
+    "kind", ["full", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("qlora", "dora", "adalora"))]
+)
+def test_every_adapter_is_brought_within_the_budget(kind, tiny_model, tmp_path):
+    slow = {"learning_rate": 5e-2, "epochs": 5} if kind == "adalora" else {"epochs": 2}
+
+    def trained(name: str, **changes: Any) -> Trained:
+        chosen = recipe(ADAPTERS[kind], eval_steps=6, preserve=small(kl=0.0, **changes), **slow)
+        return Trained(tiny_model, tmp_path / name, chosen, rows(), None)
+
+    budget = harm(trained("free"))[-1] / 2
+    done = trained("model", budget=budget)
+    assert 0.2 < done.summary["preserve_interpolation"] < 1
+    assert 0.8 * budget < done.summary["preserve_kl"] <= budget
+
+
+def test_the_summary_measures_the_validation_rows_of_the_result_that_was_moved_back(tiny_model, tmp_path):
+    def trained(name: str, **changes: Any) -> Trained:
+        chosen = recipe(epochs=3, eval_steps=6, preserve=small(kl=0.0, **changes))
+        return Trained(tiny_model, tmp_path / name, chosen, rows(), rows())
+
+    free = trained("free")
+    done = trained("model", budget=free.summary["preserve_kl"] / 5)
+    assert free.summary["validation_loss"] < done.summary["validation_loss"] < done.summary["validation_loss_before"]
 
 
 def test_rows_with_answers_are_rehearsed_as_they_are(tiny_model, tmp_path):

@@ -21,6 +21,8 @@ _SENSITIVITIES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 class AdaLoRATuner(AdapterTuner[AdaLoRA]):
     """Reallocates ranks after each step."""
 
+    kept_factors = ("lora_A", "lora_B")
+
     @override
     def peft_config(self, model: Any) -> AdaLoraConfig:
         adapter = self.adapter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ftkit.errors import RefusedError
 from ftkit.recipe import Adapter
@@ -33,6 +33,9 @@ class AdapterTuner(Generic[AdapterT]):
         continued: folder of the adapter that the run continues, whose layers are adapted again; None for a fresh one.
         notes: what the user should know of the layers that are adapted, as whole sentences.
     """
+
+    kept_factors: ClassVar[tuple[str, ...]] = ()
+    """Factors of an update, beside one that is zero in a fresh adapter: scaling that one alone scales the update."""
 
     def __init__(self, adapter: AdapterT, total_steps: int) -> None:
         self.adapter = adapter

@@ -16,6 +16,8 @@ __all__ = ["LoRATuner"]
 class LoRATuner(AdapterTuner[LoRA | QLoRA | DoRA]):
     """A low-rank adapter on linear layers."""
 
+    kept_factors = ("lora_A",)
+
     @override
     def peft_config(self, model: Any) -> LoraConfig:
         adapter = self.adapter
