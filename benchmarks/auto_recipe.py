@@ -7,11 +7,11 @@
 ``--data`` holds one folder for each public task: addresses, snips, gsm8k, bfcl, sql (JSON Lines; the loaders in
 ``auto_recipe_tasks.py`` say which columns). ``examples/visits`` is the sixth. A point of the sweep is one recipe on one
 task: trained on ``--rows`` rows, and scored on ``--validation`` other rows of the training file (GSM8K, which this
-model solves too rarely to count, by the probability per token of the written solution). The first point is ``ft.SFT()``, in which all is
-``"auto"``; the others are drawn in a fixed order in which every value of every field comes up equally often, so a sweep
-that was stopped early says something about all of the grid. Each point is a line of ``OUT/TASK.jsonl`` when it is done.
-The same command goes on where it was stopped, inside a point from its checkpoint; two commands with different
-``--tasks`` may run side by side. The models of ``"auto"`` and of the best point are kept.
+model solves too rarely to count, by the probability per token of the written solution). The first point is
+``ft.SFT()``, in which all is ``"auto"``; the others are drawn in a fixed order in which every value of every field
+comes up equally often, so a sweep that was stopped early says something about all of the grid. Each point is a line of
+``OUT/TASK.jsonl`` when it is done. The same command goes on where it was stopped, inside a point from its checkpoint;
+two commands with different ``--tasks`` may run side by side. The models of ``"auto"`` and of the best point are kept.
 
 ``rules`` chooses one recipe for each task by the other tasks' points (the one with the highest mean share of each
 task's best score), and prints how near it and ``"auto"`` come to the best of the sweep on the task that was left out.

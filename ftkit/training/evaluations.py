@@ -120,14 +120,13 @@ class Evaluations:
             return None
         share, divergence = moved
         found, entries = self._task(step)
-        self._context.emit(
-            "log",
-            {
-                "message": f"the result keeps {share:.0%} of the update of step {step}, so that KL(before ‖ now) on "
-                f"held-out rehearsal rows is within preserve.budget: {divergence:.3g} nats per token",
-                **{f"result_{name}": value for name, value in entries.items()},
-            },
+        message = (
+            f"the result keeps {share:.0%} of the update of step {step}, so that KL(before ‖ now) on held-out "
+            f"rehearsal rows is within preserve.budget: {divergence:.3g} nats per token. A larger preserve.share "
+            "usually keeps more"
         )
+        figures = {f"result_{name}": value for name, value in entries.items()}
+        self._context.emit("warning", {"message": message, **figures})
         return found
 
     def harm(self, step: int) -> str | None:

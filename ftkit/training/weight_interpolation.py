@@ -15,9 +15,9 @@ _HALVINGS = 6
 class WeightInterpolation:
     """Moves trained weights back towards the initial ones: initial + share · (trained − initial).
 
-    What a tune has learnt of its task falls more slowly with the share than the harm beside it (WiSE-FT, Wortsman et al.
-    2022, arXiv 2109.01903). Of a product of matrices, one of which begins at zero, only that one is moved: the update
-    itself is then scaled by the share.
+    What a tune has learnt of its task falls more slowly with the share than the harm beside it (WiSE-FT, Wortsman et
+    al. 2022, arXiv 2109.01903). Of a product of matrices, one of which begins at zero, only that one is moved: the
+    update itself is then scaled by the share.
 
     Args:
         parameters: the trainable tensors by name, as the run begins.

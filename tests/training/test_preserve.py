@@ -206,7 +206,7 @@ def test_a_result_above_the_budget_keeps_the_largest_share_of_its_update(tiny_mo
     assert 0.8 * budget < done.summary["preserve_kl"] <= budget
     whole, part = _update(tmp_path / "free"), _update(tmp_path / "model")
     torch.testing.assert_close(part, {name: share * each for name, each in whole.items()})
-    [message] = [data["message"] for kind, data in done.events if kind == "log" and "of the update" in data["message"]]
+    [message] = [message for message in done.warnings if "of the update" in message]
     assert f"keeps {share:.0%} of the update of step {done.summary['steps']}" in message
 
 
