@@ -3,7 +3,7 @@
     python examples/visits/run.py
     python examples/visits/run.py --backend local:/path/to/another/model
     python examples/visits/run.py --adapter dora
-    python examples/visits/run.py --preserve
+    python examples/visits/run.py --no-preserve
 
 Everything that could differ between machines and models is one argument.
 """
@@ -42,7 +42,7 @@ def main() -> None:
     options.add_argument("--backend", default="local:smollm2-135m", help='where and what, as "name:model"')
     options.add_argument("--adapter", default="qlora", choices=sorted(ADAPTERS))
     options.add_argument("--epochs", type=int, default=3)
-    options.add_argument("--preserve", action="store_true", help="rehearse general prompts, so that less is forgotten")
+    options.add_argument("--no-preserve", action="store_true", help="let the model forget; hosts cannot prevent it")
     options.add_argument("--out", type=Path, default=Path("demo-output"))
     chosen = options.parse_args()
 
@@ -57,15 +57,15 @@ def main() -> None:
     # A high rate: with a few hundred rows there are few steps to learn in.
     # All weights together bear only a small rate; "auto" knows it.
     rate = "auto" if chosen.adapter == "full" else 2e-3
-    # A model that learns only records answers everything with one; to rehearse general prompts takes a while longer.
+    # A model that learns only records answers everything with one. Rehearsing general prompts takes a sixth of a step.
     # Harm is measured on 16 prompts at every evaluation, and only a model within the budget can be the result.
-    preserve = ft.Preserve(held_out=16, max_output_tokens=24)
+    preserve = None if chosen.no_preserve else ft.Preserve(held_out=16, max_output_tokens=24)
     recipe = ft.SFT(
         epochs=chosen.epochs,
         batch_size=8,
         learning_rate=rate,
         adapter=ADAPTERS[chosen.adapter],
-        preserve=preserve if chosen.preserve else None,
+        preserve=preserve,
     )
     run = ft.train(recipe, train, backend=chosen.backend)
     print(f"run {run.id}: training continues if this script is stopped; reattach with `ftkit runs wait {run.id}`")
