@@ -71,7 +71,7 @@ def recipe_of(point: Mapping[str, Any]) -> ft.SFT:
 
 def folder_of(out: Path, name: str, point: Mapping[str, Any]) -> Path:
     """Where a point's model is."""
-    return out / f"{name}-{recipe_of(point).fingerprint.removeprefix('sha256:')[:16]}"
+    return out / f"{name}-{recipe_of(point).fingerprint.removeprefix('sha256:')[:16]}" / "model"
 
 
 def measured(tried: Trial, **more: Any) -> dict[str, Any]:
@@ -82,22 +82,28 @@ def measured(tried: Trial, **more: Any) -> dict[str, Any]:
 
 def run_point(name: str, tried: Trial, point: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Train and score one recipe. Minutes are of processor time, which other work on the machine disturbs little."""
-    folder = folder_of(options.out, name, point)
     rows, validation = training_rows(tried, options)
+    folder = folder_of(options.out, name, point)
     began = processor_seconds()
-    summary = train(Job(recipe_of(point), rows, validation, options.model, folder / "model"), lambda kind, data: None)
+    summary = train_point(tried, point, folder, options)
     trained = processor_seconds()
     loss = summary["validation_loss"]
     if tried.chosen_by_loss:
         score = math.exp(-loss)
     else:
-        model = ft.Model(f"local:{folder / 'model'}", tried.task)
+        model = ft.Model(f"local:{folder}", tried.task)
         score = ft.evaluate(model, validation, **measured(tried))[tried.metric].value
     return {
         "task": name, "point": dict(point), "rows": len(rows), "validation": len(validation), "score": score,
         "loss": loss, "train_loss": summary["train_loss"],
         "minutes": round((trained - began) / 60, 2), "answer_minutes": round((processor_seconds() - trained) / 60, 2),
     }  # fmt: skip
+
+
+def train_point(tried: Trial, point: Mapping[str, Any], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Train one recipe, and return the run's summary."""
+    rows, validation = training_rows(tried, options)
+    return train(Job(recipe_of(point), rows, validation, options.model, folder), lambda kind, data: None)
 
 
 def training_rows(tried: Trial, options: argparse.Namespace) -> tuple[ft.Dataset, ft.Dataset]:
@@ -126,7 +132,7 @@ def sweep(options: argparse.Namespace) -> None:
         kept = {folder_of(options.out, name, each) for each in (AUTO, best([*done, found])["point"])}
         for line in (*done, found):
             if (folder := folder_of(options.out, name, line["point"])) not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(folder.parent, ignore_errors=True)
         print(f"{name:10} {found['score']:.3f}  {found['minutes']:5.1f} min  {point or 'auto'}", flush=True)
 
 
@@ -194,7 +200,11 @@ def reported(
     file = options.out / "reports" / f"{name}-{label.strip('`').replace(' ', '-')}.json"
     if file.is_file():
         return ft.Report.load(file)
-    source = options.model if line is None else folder_of(options.out, name, line["point"]) / "model"
+    source = options.model
+    if line is not None:
+        source = folder_of(options.out, name, line["point"])
+        if not source.is_dir():  # the points are from another machine
+            train_point(tried, line["point"], source, options)
     model, test = ft.Model(f"local:{source}", tried.task), tried.test.take(options.test)
     probes = ft.Probes(general=options.general)
     if label == "4 examples":
