@@ -80,6 +80,9 @@ class ReferenceModel:
         adapted: the model as training begins.
         fresh: whether its adapter adds nothing yet, so that it need only be disabled. Otherwise its initial values are
             copied.
+
+    Attributes:
+        initial: the copied values by the names of the parameters.
     """
 
     def __init__(self, adapted: AdaptedModel, *, fresh: bool) -> None:
@@ -87,7 +90,7 @@ class ReferenceModel:
         self._adapted = adapted
         self._layers = [module for module in modules if isinstance(module, BaseTunerLayer)] if fresh else []
         copied = {} if self._layers else adapted.parameters
-        self._initial = {name: parameter.detach().clone() for name, parameter in copied.items()}
+        self.initial = {name: parameter.detach().clone() for name, parameter in copied.items()}
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -96,8 +99,8 @@ class ReferenceModel:
         Yields:
             Nothing.
         """
-        current = {name: self._adapted.parameters[name].detach().clone() for name in self._initial}
-        self._set(self._initial, disabled=True)
+        current = {name: self._adapted.parameters[name].detach().clone() for name in self.initial}
+        self._set(self.initial, disabled=True)
         try:
             yield
         finally:
@@ -112,7 +115,7 @@ class ReferenceModel:
         Returns:
             Its initial value if it is trained, else the tensor itself, which never changes.
         """
-        for name, value in self._initial.items():
+        for name, value in self.initial.items():
             if self._adapted.parameters[name] is tensor:
                 return value
         return tensor.detach()

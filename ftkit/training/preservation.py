@@ -54,7 +54,7 @@ class Preservation:
         self._moved: tuple[float, float] | None = None
         if self._preserve.interpolate and self._preserve.budget is not None:
             kept = context.adapted.tuner.kept_factors if context.fresh_adapter else ()
-            self._interpolation = WeightInterpolation(context.adapted.parameters, kept)
+            self._interpolation = WeightInterpolation(context.adapted.parameters, self._reference.initial, kept)
         self.budget = HarmBudget.of(self._preserve)
 
     def setup(self) -> None:

@@ -15,19 +15,28 @@ _HALVINGS = 6
 class WeightInterpolation:
     """Moves trained weights back towards the initial ones: initial + share · (trained − initial).
 
-    What a tune has learnt of its task falls more slowly with the share than the harm beside it (WiSE-FT, Wortsman et
-    al. 2022, arXiv 2109.01903). Of a product of matrices, one of which begins at zero, only that one is moved: the
+    With the share the harm usually falls faster than what was learnt of the task (WiSE-FT, Wortsman et al. 2022, arXiv
+    2109.01903). Of a product of matrices, one of which begins at zero, only that one is moved: the
     update itself is then scaled by the share.
 
     Args:
         parameters: the trainable tensors by name, as the run begins.
-        kept: last parts of module names whose tensors stay as trained, such as ``"lora_A"``.
+        initial: copies of their values, as far as there are any.
+        kept: parts of names whose tensors stay as trained, such as ``"lora_A"``.
     """
 
-    def __init__(self, parameters: Mapping[str, torch.nn.Parameter], kept: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        parameters: Mapping[str, torch.nn.Parameter],
+        initial: Mapping[str, torch.Tensor],
+        kept: Iterable[str] = (),
+    ) -> None:
         left = set(kept)
         self._parameters = {name: each for name, each in parameters.items() if left.isdisjoint(name.split("."))}
-        self._initial = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        self._initial = {
+            name: initial[name] if name in initial else parameter.detach().clone()
+            for name, parameter in self._parameters.items()
+        }
 
     @torch.no_grad()
     def move_back(self, within: Callable[[], bool]) -> float:
