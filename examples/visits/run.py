@@ -43,7 +43,7 @@ def adapter_for(backend: str, kind: str) -> ft.Adapter:
     if kind == "adalora":
         return ft.AdaLoRA(target_modules=layers)
     made = {"lora": ft.LoRA, "qlora": ft.QLoRA, "dora": ft.DoRA}[kind]
-    return made(target_modules=layers, lora_dropout=0.05)
+    return made(target_modules=layers)
 
 
 def main() -> None:
