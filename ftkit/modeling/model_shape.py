@@ -115,23 +115,32 @@ class ModelShape:
         """Return the linear layers of one transformer layer that get an adapter.
 
         Args:
-            modules: names of linear layers, or ``all-linear``.
+            modules: names of linear layers, or their ends behind a dot, or ``all-linear``.
 
         Returns:
             The linear layers.
 
         Raises:
-            ModelError: there is no linear layer of that name.
+            ModelError: there is no linear layer of that name, or a name is that of some layers of an equal name.
         """
         if modules == "all-linear":
             return self.linears
-        targets = tuple(linear for linear in self.linears if linear.name in modules)
-        unknown = set(modules) - {linear.name for linear in targets}
+        names = {name.rpartition(".")[2]: name for name in modules}
+        targets = tuple(linear for linear in self.linears if linear.name in names)
+        unknown = names.keys() - {linear.name for linear in targets}
         if unknown:
             known = ", ".join(linear.name for linear in self.linears)
             raise ModelError(
-                f"{', '.join(sorted(unknown))}: no such linear layer in a {self.family} model; it has {known}"
+                f"{', '.join(sorted(names[each] for each in unknown))}: no such linear layer in a {self.family} model; "
+                f"it has {known}"
             )
+        for name in modules:
+            last, parts = name.rpartition(".")[2], name.split(".")
+            several = len([each for each in targets if each.name == last]) > 1
+            if any(part.isdigit() for part in parts) or (len(parts) > 1 and several):
+                raise ModelError(
+                    f"{name!r} names some of the linear layers that are called {last!r}; estimates are for all of them"
+                )
         return targets
 
 

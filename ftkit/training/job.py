@@ -128,11 +128,11 @@ def _fitted(
         return recipe
     try:
         shape = model_shape(config.get_text_config().to_dict(), scores=recipe.score_head)
-    except ModelError:  # layers that the planner does not know
+        return fit_batch_tokens(
+            written, recipe, shape, rows, validation, this_machine().beside_rollouts(recipe), shared=True, shards=shards
+        )
+    except ModelError:  # layers that the planner does not know, or adapters on some of the layers of a name
         return recipe
-    return fit_batch_tokens(
-        written, recipe, shape, rows, validation, this_machine().beside_rollouts(recipe), shared=True, shards=shards
-    )
 
 
 def _hold(

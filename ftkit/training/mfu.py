@@ -86,8 +86,10 @@ class FlopsUtilisation:
             seconds: the time it took.
 
         Returns:
-            The share of the device's peak, 0 to 1.
+            The share of the device's peak, 0 to 1; ``None`` if a step was faster than the peak, which was then measured
+            while the machine was busy.
         """
         if self.shape is None or self.peak is None:
             return None
-        return round(model_operations(self.shape, self.recipe, tokens, predictions) / seconds / self.peak, 4)
+        share = model_operations(self.shape, self.recipe, tokens, predictions) / seconds / self.peak
+        return round(share, 4) if share <= 1 else None

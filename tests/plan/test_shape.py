@@ -98,6 +98,17 @@ def test_a_layer_that_is_not_there_is_named() -> None:
         shape.targets(("q_proj",))
 
 
+def test_the_end_of_a_name_stands_for_all_layers_that_have_it() -> None:
+    shape = model_shape(tiny_config("llama").to_dict())
+    assert shape.targets(("self_attn.q_proj", "up_proj")) == shape.targets(("q_proj", "up_proj"))
+
+
+@pytest.mark.parametrize(("family", "name"), [("llama", "layers.1.self_attn.q_proj"), ("gpt2", "attn.c_proj")])
+def test_a_name_of_some_layers_is_refused_and_not_called_missing(family: str, name: str) -> None:
+    with pytest.raises(ModelError, match=f"'{name}' names some of the linear layers that are called"):
+        model_shape(tiny_config(family).to_dict()).targets((name,))
+
+
 def test_old_configs_without_later_fields_are_read() -> None:
     # As LLaMA's first release wrote them: no key-value heads, no head size.
     old = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}

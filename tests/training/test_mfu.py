@@ -20,7 +20,7 @@ from ftkit.modeling.tokenized_example import TokenizedConversation
 from ftkit.training.adapters.attach import adapt
 from ftkit.training.estimation.machine_speed import dense_rate
 from ftkit.training.job import Job, train
-from ftkit.training.mfu import model_operations
+from ftkit.training.mfu import FlopsUtilisation, model_operations
 from tests.tiny import save_tiny, tiny_causal, tiny_config
 
 
@@ -55,6 +55,15 @@ def test_every_step_says_its_share_of_the_peak(tiny_model: str, tmp_path: Path) 
     assert said["peak_flops_basis"] == ("data sheet" if torch.cuda.is_available() else "measured")
     steps = [data for kind, data in events if kind == "step"]
     assert all(0 < step["mfu"] < 1 for step in steps)
+
+
+def test_a_peak_that_was_measured_too_low_gives_no_share() -> None:
+    chosen = ft.SFT(precision="fp32")
+    used = FlopsUtilisation(chosen, tiny_config("llama"), torch.device("cpu"), scores=False)
+    done = model_operations(used.shape, chosen, 100, 20)
+    used.peak = float(done)
+    assert used.of_step(100, 20, 1.0) == 1.0
+    assert used.of_step(100, 20, 0.5) is None
 
 
 def test_a_model_whose_layers_are_not_known_trains_without(tokenizer: Any, tmp_path: Path) -> None:
