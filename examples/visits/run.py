@@ -66,7 +66,7 @@ def main() -> None:
     # A high rate: with a few hundred rows there are few steps to learn in.
     # All weights together bear only a small rate; "auto" knows it.
     rate = "auto" if chosen.adapter == "full" else 2e-3
-    # A model that learns only records answers everything with one. Rehearsing general prompts takes a sixth of a step.
+    # A model that learns only records answers everything with one. Rehearsing general prompts takes a fifth of a step.
     # Harm is measured on 16 prompts at every evaluation, and only a model within the budget can be the result.
     preserve = None if chosen.no_preserve else ft.Preserve(held_out=16, max_output_tokens=24)
     recipe = ft.SFT(

@@ -16,8 +16,8 @@ class WeightInterpolation:
     """Moves trained weights back towards the initial ones: initial + share · (trained − initial).
 
     With the share the harm usually falls faster than what was learnt of the task (WiSE-FT, Wortsman et al. 2022, arXiv
-    2109.01903). Of a product of matrices, one of which begins at zero, only that one is moved: the
-    update itself is then scaled by the share.
+    2109.01903). Of a product of matrices, one of which begins at zero, only that one is moved: the update itself is
+    then scaled by the share.
 
     Args:
         parameters: the trainable tensors by name, as the run begins.
