@@ -123,7 +123,8 @@ def sweep(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     trials = {name: TASKS[name](options.data) for name in options.tasks}
     for point, name in itertools.product(points(options.points), trials):
-        done = [line for line in points_done(options.out, name) if line["rows"] == options.rows]
+        wanted = (options.rows, options.validation)
+        done = [line for line in points_done(options.out, name) if (line["rows"], line["validation"]) == wanted]
         if any(line["point"] == point for line in done):
             continue
         found = run_point(name, trials[name], point, options)
