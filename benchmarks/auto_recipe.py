@@ -8,10 +8,12 @@
 ``auto_recipe_tasks.py`` say which columns). ``examples/visits`` is the sixth. A point of the sweep is one recipe on one
 task: trained on ``--rows`` rows, and scored on ``--validation`` other rows of the training file (GSM8K, which this
 model solves too rarely to count, by the probability per token of the written solution). The first point is
-``ft.SFT()``, in which all is ``"auto"``; the others are drawn in a fixed order in which every value of every field
-comes up equally often, so a sweep that was stopped early says something about all of the grid. Each point is a line of
-``OUT/TASK.jsonl`` when it is done. The same command goes on where it was stopped, inside a point from its checkpoint;
-two commands with different ``--tasks`` may run side by side. The models of ``"auto"`` and of the best point are kept.
+``ft.SFT()``, in which all is ``"auto"``; the others are drawn so that every value of every field comes up equally
+often. All of them run on Snips, which takes a tenth of the others' time; ``"auto"`` and the ``--promising`` best ones
+there, the best first, run on the other tasks (a race, as irace runs it: López-Ibáñez et al. 2016). Each point is a line
+of ``OUT/TASK.jsonl`` when it is done. The same command goes on where it was stopped, inside a point from its
+checkpoint; two commands with different ``--tasks`` may run side by side once Snips is done. The models of ``"auto"``
+and of the best point are kept.
 
 ``rules`` chooses one recipe for each task by the other tasks' points (the one with the highest mean share of each
 task's best score), and prints how near it and ``"auto"`` come to the best of the sweep on the task that was left out.
@@ -48,6 +50,8 @@ GRID: dict[str, tuple[Any, ...]] = {
     "ema_decay": (None, 0.95),
     "neftune_noise_alpha": (None, 5.0),
 }
+QUICK = "snips"
+"""The task that takes a tenth of the others' time: all points run on it, and the best ones on the others."""
 AUTO: dict[str, Any] = {}
 """The point whose recipe is ``ft.SFT()``."""
 
@@ -60,6 +64,15 @@ def points(count: int) -> list[dict[str, Any]]:
         column = [value for _ in range(-(-count // len(values))) for value in draw.sample(values, len(values))]
         columns.append(column[:count])
     return [AUTO, *(dict(zip(GRID, each, strict=True)) for each in zip(*columns, strict=True))]
+
+
+def promising(count: int, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The points that the slow tasks take: ``"auto"``, then the ``count`` best of Snips, the best one first."""
+    drawn = points(options.points)
+    scores = {json.dumps(line["point"]): line["score"] for line in points_done(options.out, QUICK)}
+    if missing := sum(json.dumps(point) not in scores for point in drawn):
+        raise SystemExit(f"{options.out}: {missing} points of {QUICK} are missing; run `--tasks {QUICK}` first")
+    return [AUTO, *sorted(drawn[1:], key=lambda point: -scores[json.dumps(point)])[:count]]
 
 
 def recipe_of(point: Mapping[str, Any]) -> ft.SFT:
@@ -119,10 +132,19 @@ def processor_seconds() -> float:
 
 
 def sweep(options: argparse.Namespace) -> None:
-    """Run the points that ``--out`` does not have, task by task in turns."""
+    """Run the points that ``--out`` does not have: those of the quick task, then the others' in turns."""
     options.out.mkdir(parents=True, exist_ok=True)
-    trials = {name: TASKS[name](options.data) for name in options.tasks}
-    for point, name in itertools.product(points(options.points), trials):
+    slow = [name for name in options.tasks if name != QUICK]
+    if QUICK in options.tasks:
+        run_points([QUICK], points(options.points), options)
+    if slow:
+        run_points(slow, promising(options.promising, options), options)
+
+
+def run_points(names: list[str], chosen: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Run points that ``--out`` does not have, each on every task before the next."""
+    trials = {name: TASKS[name](options.data) for name in names}
+    for point, name in itertools.product(chosen, names):
         wanted = (options.rows, options.validation)
         done = [line for line in points_done(options.out, name) if (line["rows"], line["validation"]) == wanted]
         if any(line["point"] == point for line in done):
@@ -157,7 +179,7 @@ def rules(out: Path) -> None:
     auto = json.dumps(AUTO)
     if len(lines) < 2 or not shared - {auto}:
         raise SystemExit(f"{out}: rules need two tasks with the same points; it has {len(lines)}, {len(shared)} shared")
-    highest = {name: max(each[point] for point in shared) for name, each in lines.items()}
+    highest = {name: max(each.values()) for name, each in lines.items()}
 
     def mean_share(point: str, left_out: str | None) -> float:
         shares = [each[point] / highest[name] for name, each in lines.items() if name != left_out and highest[name]]
@@ -233,6 +255,7 @@ def main() -> None:
         if command == "sweep":
             one.add_argument("--out", type=Path, required=True)
             one.add_argument("--points", type=int, default=12, help="recipes beside auto")
+            one.add_argument("--promising", type=int, default=6, help=f"of them, how many go on from {QUICK}")
         else:
             one.add_argument("out", type=Path)
             one.add_argument("--test", type=int, default=150, help="most rows to score")

@@ -44,6 +44,13 @@ def trial(
     return Trial(task, *made, metric, tokens)
 
 
+def shorter_half(rows: list[dict[str, Any]], test: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], ...]:
+    """The rows of both parts that are no longer than the middle one to train on: a sweep pays for every token."""
+    sizes = [len(json.dumps(row)) for row in rows]
+    limit = sorted(sizes)[len(sizes) // 2]
+    return tuple([row for row in part if len(json.dumps(row)) <= limit] for part in (rows, test))
+
+
 def addresses(data: Path) -> Trial:
     """Fourteen nullable fields of an American address."""
     rows, test = (read(data / "addresses" / f"{name}.jsonl") for name in ("train", "validation"))
@@ -63,15 +70,15 @@ def snips(data: Path) -> Trial:
 
 
 def gsm8k(data: Path) -> Trial:
-    """Word problems; the number after ``####`` counts."""
-    rows, test = (read(data / "gsm8k" / f"{name}.jsonl") for name in ("train", "test"))
+    """Word problems (the shorter half); the number after ``####`` counts."""
+    rows, test = shorter_half(*(read(data / "gsm8k" / f"{name}.jsonl") for name in ("train", "test")))
     task = ft.Task("Solve the problem. End with #### and the number.", input="{question}")
     gold = [[{"question": row["question"], "gold": row["answer"]} for row in part] for part in (rows, test)]
     return replace(trial(task, *gold, "same_number", 200), chosen_by_loss=True)
 
 
 def bfcl(data: Path) -> Trial:
-    """One tool call; a test set, of which every fourth row is scored and the others are trained on."""
+    """One tool call (the shorter half); a test set: every fourth row is scored, the others are trained on."""
 
     def conversation(row: Mapping[str, Any]) -> dict[str, Any]:
         [call] = row["ground_truth"]
@@ -83,7 +90,7 @@ def bfcl(data: Path) -> Trial:
         return {"messages": messages, "tools": tools}
 
     rows = [conversation(row) for row in read(data / "bfcl" / "multiple.jsonl", data / "bfcl" / "simple_python.jsonl")]
-    parts = [row for at, row in enumerate(rows) if at % 4], rows[::4]
+    parts = shorter_half([row for at, row in enumerate(rows) if at % 4], rows[::4])
     made = [ft.Dataset.from_rows(part) for part in parts]
     return Trial(made[0].task, *made, "tool_calls_match", 128)
 
@@ -103,8 +110,8 @@ def json_schema(value: Any) -> Any:
 
 
 def sql(data: Path) -> Trial:
-    """Questions to SQL, equal but for spaces."""
-    rows, test = (read(data / "sql" / f"{name}.jsonl") for name in ("train", "test"))
+    """Questions to SQL (the shorter half), equal but for spaces."""
+    rows, test = shorter_half(*(read(data / "sql" / f"{name}.jsonl") for name in ("train", "test")))
     task = ft.Task("Translate the question to SQL.", input="{question}")
     gold = [[{"question": row["question"], "gold": row["sql"]} for row in part] for part in (rows, test)]
     return trial(task, *gold, "normalised_match", 200)
