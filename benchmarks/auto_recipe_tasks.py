@@ -57,7 +57,7 @@ def addresses(data: Path) -> Trial:
     fields: dict[str, Any] = dict.fromkeys(rows[0]["parts"], (str | None, ...))
     task = ft.Task("Split the address into its parts.", input="{address}", output=create_model("Address", **fields))
     gold = [[{"address": row["address"], "gold": row["parts"]} for row in part] for part in (rows, test)]
-    return trial(task, *gold, "record_exact", 200)
+    return trial(task, *gold, "mean_field_accuracy", 200)
 
 
 def snips(data: Path) -> Trial:

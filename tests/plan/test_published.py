@@ -114,6 +114,18 @@ def test_an_8b_model_where_people_train_it(adapter: Any, device: str, fits: bool
         assert found.memory.weights == pytest.approx(5.7e9, rel=0.02)  # 3.6 GB in 4 bits, embedding and head in 16
 
 
+def test_quantisation_that_the_memory_does_not_ask_for_is_noted() -> None:
+    def noted(adapter: Any, tokens: int) -> bool:
+        recipe = ft.SFT(adapter=adapter, batch_size=8, gradient_checkpointing=True, max_batch_tokens=tokens)
+        found = planned(LLAMA_3_8B, recipe, "rtx4090-24gb", tokens=1024, packs=max(8, tokens // 1024))
+        assert found.fits
+        return any("fit without 4-bit weights" in note for note in found.notes)
+
+    assert noted(ft.QLoRA(rank=16), 2048)
+    assert not noted(ft.LoRA(rank=16), 2048)
+    assert not noted(ft.QLoRA(rank=512), 2048)  # 16-bit weights and these adapters would not fit
+
+
 def test_a_larger_gpu_is_quicker_and_the_ceiling_is_kept() -> None:
     recipe = ft.SFT(adapter=ft.LoRA(rank=16), batch_size=8, max_batch_tokens=16384)
     h100, l4 = (planned(LLAMA_3_8B, recipe, name, tokens=2048, packs=8) for name in ("h100-80gb", "l4-24gb"))

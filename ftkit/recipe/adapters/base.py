@@ -95,6 +95,11 @@ class Adapter(DeclaredModel):
         return None
 
     @property
+    def unquantized(self) -> Adapter | None:
+        """The same adapter beside 16- or 32-bit weights; ``None`` if this one does not quantise them."""
+        return None
+
+    @property
     def inner_width(self) -> int:
         """Width of the adapter's inner activation: its rank."""
         return int(getattr(self, "rank", 0))

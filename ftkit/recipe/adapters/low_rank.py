@@ -81,6 +81,11 @@ class QLoRA(_LowRank):
     def quantization(self) -> Quantization:
         return Quantization(self.quant_type, self.double_quant)
 
+    @property
+    @override
+    def unquantized(self) -> LoRA:
+        return LoRA(**{name: getattr(self, name) for name in _LowRank.model_fields if name != "kind"})
+
     @override
     @classmethod
     def matches_peft_config(cls, config: Mapping[str, Any], *, quantised: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftkit.counts import counted
 from ftkit.modeling.model_shape import ModelShape
 from ftkit.recipe import Recipe
-from ftkit.results.plan import Estimate
+from ftkit.results.plan import Estimate, Memory
 from ftkit.training.estimation.communication import WorkerLayout, gathering_seconds, step_traffic
 from ftkit.training.estimation.generation_time import generation_seconds, rollout_seconds
 from ftkit.training.estimation.memory_model import compute_precision, estimate_memory, held_bytes, trainable_parameters
@@ -66,9 +66,20 @@ def estimate(
     if recipe.local_models():
         notes.append(f"memory and time of {' and '.join(recipe.local_models())}, which the run asks, are not included")
     own, shards = share or work, layout.shards
-    memory = estimate_memory(
-        shape, recipe, own, device=target.device, shared=shared, process=target.process, shards=shards
-    )
+
+    def memory_of(planned: Recipe) -> Memory:
+        return estimate_memory(
+            shape, planned, own, device=target.device, shared=shared, process=target.process, shards=shards
+        )
+
+    memory = memory_of(recipe)
+    if recipe.adapter.unquantized is not None:
+        plain = memory_of(recipe.model_copy(update={"adapter": recipe.adapter.unquantized}))
+        if plain.peak < target.memory:
+            notes.append(
+                "the run would fit without 4-bit weights, too: adapter=ft.LoRA() avoids what quantisation costs in "
+                "quality, which is most for small models"
+            )
     total = recipe.total_steps(work.rows)
     split = shards if recipe.adapter.trains_base_weights else 1
     computed = each = step_seconds(shape, recipe, own.steps, speed, shared=shared, shards=split)
