@@ -49,7 +49,7 @@ def adapter_for(backend: str, kind: str) -> ft.Adapter:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--backend", default=EMBEDDED, help='where and what, as "name:model"')
-    options.add_argument("--adapter", default="qlora", choices=["adalora", "dora", "full", "lora", "qlora"])
+    options.add_argument("--adapter", default="lora", choices=["adalora", "dora", "full", "lora", "qlora"])
     options.add_argument("--epochs", type=int, default=3)
     options.add_argument("--no-preserve", action="store_true", help="let the model forget; hosts cannot prevent it")
     options.add_argument("--out", type=Path, default=Path("demo-output"))
@@ -63,15 +63,15 @@ def main() -> None:
     train, test = data.split(test=0.2, group_by="patient_id", seed=7)
     print(f"{len(train)} training notes, {len(test)} test notes; no patient is in both")
 
-    # A high rate: with a few hundred rows there are few steps to learn in.
+    # A high rate and small batches: a few hundred rows make few steps to learn in.
     # All weights together bear only a small rate; "auto" knows it.
     rate = "auto" if chosen.adapter == "full" else 2e-3
     # A model that learns only records answers everything with one. Rehearsing general prompts takes a fifth of a step.
     # Harm is measured on 16 prompts at every evaluation, and only a model within the budget can be the result.
-    preserve = None if chosen.no_preserve else ft.Preserve(held_out=16, max_output_tokens=24)
+    preserve = None if chosen.no_preserve else ft.Preserve(max_rows=128, held_out=16, max_output_tokens=24)
     recipe = ft.SFT(
         epochs=chosen.epochs,
-        batch_size=8,
+        batch_size=4,
         learning_rate=rate,
         adapter=adapter_for(chosen.backend, chosen.adapter),
         preserve=preserve,
