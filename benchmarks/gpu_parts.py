@@ -318,6 +318,7 @@ def trl_speed(folder: Path, small: bool, size: str, adapter: str) -> Outcome:
     from trl_side import Stopwatch, sft
 
     from ftkit.modeling.model_source import find_source
+    from ftkit.modeling.pretrained import load_config
     from ftkit.modeling.tokenizer import load_chat_template
     from ftkit.training.dataloader import render_rows
     from ftkit.training.job import machine_facts
@@ -343,7 +344,7 @@ def trl_speed(folder: Path, small: bool, size: str, adapter: str) -> Outcome:
             self.ends.append(time.perf_counter())
 
     watch = Watch()
-    recipe_fields = chosen.resolve(machine_facts(len(data))).model_dump(mode="json")
+    recipe_fields = chosen.resolve(machine_facts(len(data), load_config(find_source(name)))).model_dump(mode="json")
     recipe_fields["adapter"]["target_modules"] = "all-linear"
     job = {"recipe": recipe_fields, "folder": name}
     settings = {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +19,7 @@ from ftkit.modeling.config_limits import MAX_CONFIG_BYTES, check_sizes
 from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
 from ftkit.modeling.weight_pickles import check_pickle_archive
 from ftkit.named_files import irregular_file_kind, read_small_text
-from ftkit.recipe import LOSSES, Quantization
+from ftkit.recipe import LOSSES, ModelSize, Quantization
 
 __all__ = [
     "RECORD",
@@ -119,6 +121,25 @@ class ModelSource:
         """
         file = Path(self.base) / "config.json"
         return _config(file) if file.is_file() else None
+
+    def size(self) -> ModelSize:
+        """Read the base's size from its ``config.json``, which for a hub id must be in the hub's cache.
+
+        Returns:
+            The size; empty if there is no such file.
+
+        Raises:
+            ModelError: the file cannot be read.
+        """
+        config = self.config()
+        if config is None and not Path(self.base).exists() and importlib.util.find_spec("huggingface_hub"):
+            from huggingface_hub import try_to_load_from_cache
+            from huggingface_hub.errors import HFValidationError
+
+            with suppress(HFValidationError):  # no name of a model
+                cached = try_to_load_from_cache(self.base, "config.json")
+                config = _config(Path(cached)) if isinstance(cached, str) else None
+        return ModelSize.of(config)
 
 
 def find_source(name: str) -> ModelSource:

@@ -9,6 +9,7 @@ from ftkit.recipe.gkd import GKD
 from ftkit.recipe.grid import expand_grid, field_values
 from ftkit.recipe.kto import KTO
 from ftkit.recipe.losses import LOSSES, RecipeFile, load_recipe, load_recipe_file, parse_recipe
+from ftkit.recipe.model_size import ModelSize
 from ftkit.recipe.orpo import ORPO
 from ftkit.recipe.plugin_modules import import_plugin_modules, plugin_modules
 from ftkit.recipe.preserve import Preserve
@@ -37,6 +38,7 @@ __all__ = [
     "Full",
     "Grading",
     "LoRA",
+    "ModelSize",
     "Preserve",
     "QLoRA",
     "Quantization",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
@@ -19,6 +19,7 @@ from ftkit.recipe.adapters import ADAPTERS, Adapter, LoRA
 from ftkit.recipe.adapters.base import Auto
 from ftkit.recipe.eval_metric import EvalMetric
 from ftkit.recipe.field_docs import with_fields
+from ftkit.recipe.model_size import ModelSize
 from ftkit.recipe.preserve import MaybePreserve
 from ftkit.recipe.rollout_engines import RolloutEngine
 from ftkit.schema import DeclaredModel
@@ -42,11 +43,13 @@ class RecipeFacts:
         rows: rows in the training data.
         fast_bf16: whether the machine computes in bfloat16 much faster than in float32.
         device: ``"cpu"`` or ``"cuda"``.
+        size: the size of the model; by default it is not known, as that of a host's model.
     """
 
     rows: int
     fast_bf16: bool = False
     device: Literal["cpu", "cuda"] = "cpu"
+    size: ModelSize = field(default_factory=ModelSize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ class Recipe(DeclaredModel):
     monitored: ClassVar[Literal["loss", "reward"]] = "loss"
     """What the validation rows are evaluated by: a loss, which should fall, or a reward, which should rise."""
     adapter_rate: ClassVar[float] = 5e-4
-    """What ``learning_rate="auto"`` means for adapters; ``Full`` takes a tenth."""
+    """What ``learning_rate="auto"`` means for adapters at a hidden size of 2,000; ``Full`` takes a tenth."""
+    small_batch: ClassVar[int] = 8
+    """What ``batch_size="auto"`` means below 1,000 rows. Losses that compare rows of a batch, as KTO's, need enough."""
     usual_rates: ClassVar[tuple[float, float]] = (1e-5, 2e-3)
     """Rates of adapters outside of this range cause a warning; a tenth of it for ``Full``. A judgement, from TRL's
     defaults and "LoRA Without Regret"."""
@@ -106,11 +111,11 @@ class Recipe(DeclaredModel):
     epochs: int | Auto = Field(default="auto")
     """Passes over the training rows; ``"auto"`` is 3 below 1,000 rows, 2 below 5,000, else 1."""
     batch_size: int | Auto = Field(default="auto")
-    """Rows per optimiser step; ``"auto"`` is 8 below 1,000 rows, 16 below 10,000, else 32. ``max_batch_tokens`` says
-    how many are computed at once, which changes no number."""
+    """Rows per optimiser step; ``"auto"`` is 8 (``SFT``: 4) below 1,000 rows, 16 below 10,000, else 32.
+    ``max_batch_tokens`` says how many are computed at once, which changes no number."""
     learning_rate: float | Auto = Field(default="auto")
     """Peak learning rate; ``"auto"`` is the recipe's :attr:`adapter_rate` for adapters and a tenth of it for ``Full``,
-    as "LoRA Without Regret" (Schulman et al. 2025) found."""
+    as "LoRA Without Regret" (Schulman et al. 2025) found, higher for smaller models and lower for larger ones."""
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
     """How the rate falls after the warm-up: linearly to 0, along a cosine to 0, or not at all."""
     warmup_ratio: float = Field(default=0.05, ge=0.0, lt=1.0)
@@ -247,9 +252,9 @@ class Recipe(DeclaredModel):
         if self.epochs == "auto":
             update["epochs"] = 3 if rows < 1_000 else 2 if rows < 5_000 else 1
         if self.batch_size == "auto":
-            update["batch_size"] = 8 if rows < 1_000 else 16 if rows < 10_000 else 32
+            update["batch_size"] = self.small_batch if rows < 1_000 else 16 if rows < 10_000 else 32
         if self.learning_rate == "auto":
-            update["learning_rate"] = self.auto_rate()
+            update["learning_rate"] = self.auto_rate(facts)
         if self.max_batch_tokens == "auto":
             update["max_batch_tokens"] = 16_384 if facts.device == "cuda" else 4_096
         if self.precision == "auto":
@@ -270,13 +275,17 @@ class Recipe(DeclaredModel):
             raise ConfigError(str(error)) from None
         return self.model_copy(update=update)
 
-    def auto_rate(self) -> float:
+    def auto_rate(self, facts: RecipeFacts) -> float:
         """Return the learning rate that ``"auto"`` stands for.
+
+        Args:
+            facts: what it depends on.
 
         Returns:
             The peak rate.
         """
-        return self.adapter_rate / self.adapter.learning_rate_divisor
+        rate = self.adapter_rate / self.adapter.learning_rate_divisor * facts.size.rate_factor
+        return float(f"{rate:.2g}")
 
     def total_steps(self, rows: int) -> int:
         """Count the optimiser steps of a resolved recipe; the last batch of an epoch may be smaller.

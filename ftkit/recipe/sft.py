@@ -24,6 +24,7 @@ class SFT(Recipe):
     rows_hint: ClassVar[str] = ErrorText("name the column of answers with ", Argument("target"), ", or train with RFT")
     hosted_rows: ClassVar[tuple[str, ...] | None] = ("demonstrations",)
     token_loss: ClassVar[bool] = True
+    small_batch: ClassVar[int] = 4
 
     kind: Literal["sft"] = "sft"
     neftune_noise_alpha: float | None = Field(default=None, gt=0.0)

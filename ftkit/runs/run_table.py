@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ftkit.errors import ConfigError
-from ftkit.recipe import parse_recipe
+from ftkit.errors import ConfigError, ModelError
+from ftkit.modeling.model_source import find_source
+from ftkit.recipe import RecipeFacts, parse_recipe
 from ftkit.results.metric_table import MetricTable, is_number
 from ftkit.store import Event, RunRecord, Store
 
@@ -201,14 +202,15 @@ def _row(record: RunRecord, newest: Mapping[str, Event]) -> dict[str, Any]:
 
 
 def _learning_rate(record: RunRecord) -> Any:
-    """The learning rate; on this machine, the number that "auto" stands for. Hosts choose it themselves."""
+    """The learning rate; on this machine, the number that "auto" stands for, if the model is here, too."""
     rate = record.recipe.get("learning_rate")
     if rate != "auto" or record.backend != "local":
         return rate
     try:
-        return parse_recipe(record.recipe).auto_rate()
-    except ConfigError:  # a plug-in's recipe, and the plug-in is not installed here
+        recipe, size = parse_recipe(record.recipe), find_source(record.model).size()
+    except (ConfigError, ModelError):  # a plug-in or a model that is no longer here
         return rate
+    return rate if size.hidden_size is None else recipe.auto_rate(RecipeFacts(0, size=size))
 
 
 def _number(value: Any) -> float | None:

@@ -9,7 +9,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -19,10 +19,11 @@ from ftkit.files import canonical_digest
 from ftkit.graders import GraderContext
 from ftkit.modeling.dequantize import is_quantized
 from ftkit.modeling.device import bf16_is_fast, default_device, describe_machine
+from ftkit.modeling.embedded_model import expand_embedded, is_embedded
 from ftkit.modeling.model_shape import model_shape
-from ftkit.modeling.pretrained import load_pretrained, quantized_files
+from ftkit.modeling.pretrained import load_config, load_pretrained, quantized_files
 from ftkit.modeling.quantized_files import quantization_text
-from ftkit.recipe import Recipe, RecipeFacts
+from ftkit.recipe import ModelSize, Recipe, RecipeFacts
 from ftkit.training.adapters.attach import adapt
 from ftkit.training.artifact import EpochModels, save_artefact
 from ftkit.training.checkpoint import Checkpoints
@@ -101,17 +102,19 @@ def _no_events(kind: str, data: dict[str, Any]) -> None:
     """What a worker does with events that the first one emits, too."""
 
 
-def machine_facts(rows: int) -> RecipeFacts:
+def machine_facts(rows: int, config: Any) -> RecipeFacts:
     """Collect what ``"auto"`` values of a recipe depend on.
 
     Args:
         rows: training rows.
+        config: the model's transformers config.
 
     Returns:
         The facts of this machine.
     """
     device = default_device()
-    return RecipeFacts(rows=rows, fast_bf16=bf16_is_fast(device), device="cuda" if device.type == "cuda" else "cpu")
+    kind: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
+    return RecipeFacts(rows, bf16_is_fast(device), kind, ModelSize.of(config.to_dict()))
 
 
 def _fitted(
@@ -183,9 +186,12 @@ def train(
     origin = check_recipe(job.recipe, job.model, job.data, job.validation)
     if job.recipe.sampled_by is not None and workers.is_first:
         job.recipe.sampled_by.check_installed()
-    recipe = job.recipe.resolve(machine_facts(len(job.data)))
+    if is_embedded(origin.base):
+        expand_embedded()
+    facts = machine_facts(len(job.data), load_config(origin))
+    recipe = job.recipe.resolve(facts)
     loss = loss_of(recipe)
-    warning = rate_warning(recipe)
+    warning = rate_warning(recipe, facts)
     if warning is not None:
         emit("warning", {"message": warning})
     pretrained = load_pretrained(
@@ -207,7 +213,7 @@ def train(
     rows = rendered(job.data)
     validation_rows = None if job.validation is None else rendered(job.validation)
     if len(rows.rows) != len(job.data):  # texts were packed into blocks
-        recipe = job.recipe.resolve(machine_facts(len(rows.rows)))
+        recipe = job.recipe.resolve(replace(facts, rows=len(rows.rows)))
     recipe = workers.from_first(
         lambda: _fitted(
             job.recipe,

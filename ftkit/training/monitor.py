@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ftkit.errors import TrainingError
-from ftkit.recipe import Recipe
+from ftkit.recipe import Recipe, RecipeFacts
 
 __all__ = ["LossMonitor", "TrainingMonitor", "rate_warning"]
 
@@ -61,11 +61,12 @@ class TrainingMonitor(Protocol):
         """
 
 
-def rate_warning(recipe: Recipe) -> str | None:
+def rate_warning(recipe: Recipe, facts: RecipeFacts) -> str | None:
     """Compare the learning rate with the usual range.
 
     Args:
         recipe: resolved or not.
+        facts: what ``"auto"`` would depend on.
 
     Returns:
         A sentence if the rate is outside of the range, else None.
@@ -77,7 +78,7 @@ def rate_warning(recipe: Recipe) -> str | None:
     side = "above" if rate > high else "below"
     return (
         f"learning_rate {rate:.2g} is {side} the usual range for {recipe.kind} with {recipe.adapter.kind} "
-        f'({low:.0e} to {high:.0e}); "auto" takes {recipe.auto_rate():.0e}'
+        f'({low:.0e} to {high:.0e}); "auto" takes {recipe.auto_rate(facts):.1e}'
     )
 
 

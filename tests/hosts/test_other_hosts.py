@@ -99,7 +99,7 @@ def test_fireworks_trains(fireworks, notes, pairs):
     assert run.record.summary["cost_usd"] == 3.25
     (job,) = fake.jobs.values()
     assert job["baseModel"] == "accounts/fireworks/models/qwen3-8b"
-    assert job["learningRateWarmupSteps"] == 2
+    assert job["learningRateWarmupSteps"] == 3
     ft.train(ft.DPO(beta=0.2), pairs, backend=where).wait(progress=False)
     preferences = next(job for name, job in fake.jobs.items() if "dpoJobs" in name)
     assert preferences["lossConfig"] == {"method": "DPO", "dpo": {"beta": 0.2}}

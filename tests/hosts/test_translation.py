@@ -31,7 +31,7 @@ GRADERS = {
 }
 """Two graders that a host takes, where they are others than OpenAI's."""
 OTHER = {
-    "epochs": 7, "batch_size": 4, "learning_rate": 3e-4, "lr_scheduler_type": "cosine", "warmup_ratio": 0.25,
+    "epochs": 7, "batch_size": 6, "learning_rate": 3e-4, "lr_scheduler_type": "cosine", "warmup_ratio": 0.25,
     "weight_decay": 0.125, "max_grad_norm": 0.5, "optimizer": "adamw", "max_length": 512, "max_batch_tokens": 999,
     "shared_prefix": False, "precision": "fp32", "gradient_checkpointing": True, "eval_steps": 3,
     "load_best_model_at_end": False, "early_stopping_patience": 2, "save_steps": 5, "save_total_limit": 4, "seed": 11,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ftkit as ft
-from ftkit.recipe import RecipeFacts
+from ftkit.recipe import ModelSize, RecipeFacts
 from ftkit.recipe.field_docs import field_lines
 from tests.recipe import field_table
 
@@ -49,6 +49,24 @@ def test_full_learns_at_a_tenth_of_an_adapters_rate() -> None:
     assert adapter == pytest.approx(10 * full)
 
 
+def test_smaller_models_learn_at_a_higher_rate() -> None:
+    """The values are those of tinker-cookbook's ``get_lr`` for the hidden sizes of published models."""
+
+    def rate(config: dict[str, Any], **recipe: Any) -> float:
+        return ft.SFT(**recipe).resolve(RecipeFacts(rows=100, size=ModelSize.of(config))).learning_rate
+
+    assert rate({}) == 5e-4
+    assert rate({"hidden_size": 4096, "model_type": "llama"}) == 2.9e-4
+    assert rate({"hidden_size": 2048, "model_type": "llama"}) == 4.9e-4
+    assert rate({"hidden_size": 4096, "model_type": "qwen3"}) == 4.7e-4
+    assert rate({"text_config": {"hidden_size": 4096, "model_type": "qwen3_5_text"}}) == 2.9e-4
+    assert rate({"n_embd": 768, "model_type": "gpt2"}) == 1.1e-3
+    assert rate({"hidden_size": 8, "model_type": "llama"}) == rate({"hidden_size": 512}) == 1.4e-3
+    assert rate({"hidden_size": 4096}, adapter=ft.Full()) == pytest.approx(2.9e-5)
+    assert rate({"hidden_size": 4096}, learning_rate=1e-4) == 1e-4
+    assert rate({"hidden_size": "wide"}) == rate({"hidden_size": True}) == 5e-4
+
+
 def test_paged_optimiser_only_for_qlora_on_cuda() -> None:
     def optimizer(adapter: ft.LoRA | ft.QLoRA, device: str) -> str:
         facts = RecipeFacts(rows=100, device=device)
@@ -67,7 +85,7 @@ def test_steps_count_the_last_small_batch() -> None:
 
 def test_adalora_needs_room_to_move_ranks() -> None:
     with pytest.raises(ft.ConfigError, match=r"the run has 2 in all.*use LoRA"):
-        ft.SFT(adapter=ft.AdaLoRA(), epochs=1).resolve(RecipeFacts(rows=10))
+        ft.SFT(adapter=ft.AdaLoRA(), epochs=1, batch_size=8).resolve(RecipeFacts(rows=10))
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,15 @@ from ftkit.store import RunRecord, Store
 
 
 @pytest.fixture
-def store(ftkit_home: Path) -> Store:
+def store(ftkit_home: Path, tiny_model: str) -> Store:
     store = Store()
     for number, rank in enumerate((4, 8, 16)):
         recipe = ft.SFT(adapter=ft.LoRA(rank=rank), learning_rate=1e-3 if number else "auto")
         store.create(
             RunRecord(
-                id=f"run-{number}", name="visits", tags=("baseline",)[number:], backend="local", model="m",
-                created_at=1e9 + number, finished_at=1e9 + 60, recipe=recipe.model_dump(mode="json"), task={}, rows=9,
+                id=f"run-{number}", name="visits", tags=("baseline",)[number:], backend="local",
+                model="m" if number else tiny_model, created_at=1e9 + number, finished_at=1e9 + 60,
+                recipe=recipe.model_dump(mode="json"), task={}, rows=9,
                 data_fingerprint="sha256:0", state="succeeded" if number < 2 else "failed",
             )
         )  # fmt: skip
@@ -42,7 +43,7 @@ def test_runs_are_found_by_what_they_are(store: Store) -> None:
     assert ids() == ["run-2", "run-1", "run-0"]
     assert ids("rank>=8", "state=succeeded") == ["run-1"]
     assert ids("adapter.rank=16") == ["run-2"]
-    assert ids("learning_rate<1e-3") == ["run-0"]  # what "auto" stands for here
+    assert ids("learning_rate=1.4e-3") == ["run-0"]  # what "auto" stands for with this small model
     assert ids("score>0.8") == ["run-1"]
     assert ids("tag=baseline") == ids("tags=baseline") == ["run-0"]
     assert ids("name~VIS", "tag!=baseline", sort="validation_loss") == ["run-1", "run-2"]
@@ -105,7 +106,7 @@ def test_the_command_line_filters_plots_and_deletes_many(store: Store, tmp_path:
 
     head, line = type_in("--where", "tag=baseline").stdout.splitlines()
     assert head.split()[5:11] == ["NAME", "TAGS", "RANK", "LR", "LOSS", "VALIDATION"]
-    assert line.split()[5:11] == ["visits", "baseline", "4", "0.0005", "0.03333", "0.5"]
+    assert line.split()[5:11] == ["visits", "baseline", "4", "0.0014", "0.03333", "0.5"]
     listed = json.loads(type_in("list", "--sort", "-score", "--json").stdout)
     assert (listed[0]["id"], listed[0]["score"]) == ("run-1", 0.9)
     assert "▁" in type_in("plot", "run-0").stdout

@@ -21,7 +21,7 @@ def supervised(**hyperparameters: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def trained(server: Running) -> Any:
-    """A job that has succeeded: 2 epochs of 3 steps, with validation rows."""
+    """A job that has succeeded: 2 epochs of 6 steps, with validation rows."""
     client = server.client()
     job = client.fine_tuning.jobs.create(
         model="gpt-4.1-mini",
@@ -44,7 +44,7 @@ def test_a_job_becomes_a_model(client: openai.OpenAI, trained: Any) -> None:
     assert trained.fine_tuned_model.startswith("ft:gpt-4.1-mini-2025-04-14:acme:my-run:")
     assert trained.model == "gpt-4.1-mini-2025-04-14"
     numbers = trained.method.supervised.hyperparameters
-    assert (numbers.n_epochs, numbers.batch_size, numbers.learning_rate_multiplier) == (2, 8, 2.0)
+    assert (numbers.n_epochs, numbers.batch_size, numbers.learning_rate_multiplier) == (2, 4, 2.0)
     assert (trained.seed, trained.metadata, trained.error) == (3, {"kind": "trained"}, None)
     assert trained.created_at <= trained.finished_at
     assert trained.trained_tokens > 24 * 2 * 10
@@ -67,11 +67,11 @@ def test_events_are_told_in_openais_words(client: openai.OpenAI, trained: Any) -
     ]
     events = list(client.fine_tuning.jobs.list_events(trained.id, limit=3))[::-1]  # page after page
     figures = [event.data for event in events if event.type == "metrics"]
-    assert [one["step"] for one in figures] == [1, 2, 3, 4, 5, 6]
+    assert [one["step"] for one in figures] == [*range(1, 13)]
     for event in events:
         if event.type == "metrics":
             loss, validation = event.data["train_loss"], event.data["valid_loss"]
-            step = f"Step {event.data['step']}/6"
+            step = f"Step {event.data['step']}/12"
             assert event.message == f"{step}: training loss={loss:.2f}, validation loss={validation:.2f}"
             assert event.data["full_valid_loss"] == validation
             assert 0 <= event.data["train_mean_token_accuracy"] <= 1
@@ -81,7 +81,7 @@ def test_events_are_told_in_openais_words(client: openai.OpenAI, trained: Any) -
 
 def test_the_last_epochs_are_kept_as_checkpoints(client: openai.OpenAI, trained: Any) -> None:
     found = client.fine_tuning.jobs.checkpoints.list(trained.id).data
-    assert [one.step_number for one in found] == [6, 3]
+    assert [one.step_number for one in found] == [12, 6]
     for one in found:
         assert one.fine_tuned_model_checkpoint == f"{trained.fine_tuned_model}:ckpt-step-{one.step_number}"
         assert one.metrics.train_loss is not None
@@ -122,7 +122,7 @@ def test_the_result_file_is_openais_csv(client: openai.OpenAI, trained: Any) -> 
     raw = client.files.content(file.id).read()
     found = list(csv.DictReader(io.StringIO(base64.b64decode(raw).decode())))
     assert list(found[0]) == ["step", "train_loss", "train_accuracy", "valid_loss", "valid_mean_token_accuracy"]
-    assert [row["step"] for row in found] == ["1", "2", "3", "4", "5", "6"]
+    assert [row["step"] for row in found] == [str(step) for step in range(1, 13)]
     assert all(float(row["train_loss"]) > 0 and float(row["valid_loss"]) > 0 for row in found)
     told = [event.data for event in client.fine_tuning.jobs.list_events(trained.id) if event.type == "metrics"][::-1]
     for column, name in (

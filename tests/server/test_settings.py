@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ftkit.errors import ConfigError
+from ftkit.recipe import ModelSize, RecipeFacts
+from ftkit.server.jobs.recipe import job_recipe
 from ftkit.server.settings import load_settings
 
 
@@ -65,3 +69,17 @@ def test_a_file_that_is_not_there_is_named() -> None:
 )
 def test_only_loopback_is_taken_for_it(host: str, loopback: bool) -> None:
     assert load_settings(host=host).loopback is loopback
+
+
+def test_a_multiplier_of_1_is_the_rate_of_auto(tiny_model: str) -> None:
+    """The rate of ``"auto"`` depends on the model, which a multiplier must not forget."""
+
+    def rate(multiplier: float | str) -> float:
+        numbers = {"n_epochs": 1, "learning_rate_multiplier": multiplier}
+        job = SimpleNamespace(method="supervised", hyperparameters=numbers, grader=None, source=tiny_model, seed=1)
+        recipe = job_recipe(load_settings(), job)  # type: ignore[arg-type]  # of a job, only these are read
+        config = json.loads((Path(tiny_model) / "config.json").read_text())
+        return recipe.resolve(RecipeFacts(rows=9, size=ModelSize.of(config))).learning_rate  # type: ignore[return-value]
+
+    assert rate(1.0) == rate("auto") > 5e-4  # a small model
+    assert rate(0.5) == pytest.approx(rate("auto") / 2)

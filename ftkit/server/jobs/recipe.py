@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ftkit.graders import Grader, grader_of
-from ftkit.recipe import Recipe
+from ftkit.modeling.model_source import find_source
+from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.server.graders.grader_schema import with_sources
 from ftkit.server.jobs.job_record import JobRecord
 from ftkit.server.settings import Settings
@@ -52,7 +53,9 @@ def job_recipe(settings: Settings, job: JobRecord, grader: Grader | None = None)
     }
     multiplier = job.hyperparameters["learning_rate_multiplier"]
     if multiplier != "auto":
-        rate = default.auto_rate() if default.learning_rate == "auto" else default.learning_rate
+        rate = default.learning_rate
+        if rate == "auto":
+            rate = default.auto_rate(RecipeFacts(0, size=find_source(job.source).size()))
         fields["learning_rate"] = rate * multiplier
     compute = job.hyperparameters.get("compute_multiplier", "auto")
     if compute != "auto" and "num_generations" in type(default).model_fields:

@@ -10,7 +10,7 @@ from ftkit.modeling.embedded_model import expand_embedded, is_embedded
 from ftkit.modeling.model_shape import model_shape
 from ftkit.modeling.pretrained import context_length, load_config
 from ftkit.modeling.tokenizer import load_chat_template
-from ftkit.recipe import Recipe, RecipeFacts
+from ftkit.recipe import ModelSize, Recipe, RecipeFacts
 from ftkit.results.plan import Estimate
 from ftkit.training.answer_rows import evaluated_rows, longest_answer
 from ftkit.training.dataloader import TokenRows, render_rows
@@ -66,9 +66,10 @@ def estimate_local_run(
     source = check_recipe(recipe, model, data, validation, has_cuda=target.device == "cuda")
     if is_embedded(source.base):
         expand_embedded()
-    resolved = recipe.resolve(RecipeFacts(rows=len(data), fast_bf16=target.fast_bf16, device=target.device))
-    loss = loss_of(resolved)
     config = load_config(source)
+    facts = RecipeFacts(len(data), target.fast_bf16, target.device, ModelSize.of(config.to_dict()))
+    resolved = recipe.resolve(facts)
+    loss = loss_of(resolved)
     shape = model_shape(config.to_dict(), scores=resolved.score_head)
     chat_template = load_chat_template(source)
     limit = resolved.max_length or context_length(config)
@@ -83,8 +84,7 @@ def estimate_local_run(
     if validation is not None and validation_rows is not None:
         validation_total = _total(validation_rows, validation)
     if total_rows != len(data):  # texts are packed into blocks
-        facts = RecipeFacts(rows=total_rows, fast_bf16=target.fast_bf16, device=target.device)
-        resolved = recipe.resolve(facts)
+        resolved = recipe.resolve(replace(facts, rows=total_rows))
     layout = layout_of(target, workers, strategy, one_node=one_node)
     own, own_validation = share_of(train_rows, layout), validation_rows and share_of(validation_rows, layout)
     resolved = fit_batch_tokens(recipe, resolved, shape, own, own_validation, target, shared=True, shards=layout.shards)
