@@ -39,6 +39,8 @@ from typing import Any
 from auto_recipe_tasks import TASKS, Trial, metric_of, read
 
 import ftkit as ft
+from ftkit.modeling.model_source import find_source
+from ftkit.recipe import RecipeFacts
 from ftkit.training.job import Job, train
 
 GRID: dict[str, tuple[Any, ...]] = {
@@ -52,18 +54,23 @@ GRID: dict[str, tuple[Any, ...]] = {
 }
 QUICK = "snips"
 """The task that takes a tenth of the others' time: all points run on it, and the best ones on the others."""
-AUTO: dict[str, Any] = {}
-"""The point whose recipe is ``ft.SFT()``."""
+
+
+def auto(options: argparse.Namespace) -> dict[str, Any]:
+    """The point that ``ft.SFT()`` is. It is written in numbers, so that it is another one if the rules change."""
+    resolved = ft.SFT().resolve(RecipeFacts(options.rows, size=find_source(options.model).size()))
+    fields = {**resolved.model_dump(), "rank": resolved.adapter.model_dump()["rank"]}
+    return {name: fields[name] for name in GRID}
 
 
 def points(count: int) -> list[dict[str, Any]]:
-    """``"auto"``, and recipes of the grid in which every value of every field comes up equally often."""
+    """Recipes of the grid in which every value of every field comes up equally often."""
     draw = random.Random(16)
     columns = []
     for values in GRID.values():
         column = [value for _ in range(-(-count // len(values))) for value in draw.sample(values, len(values))]
         columns.append(column[:count])
-    return [AUTO, *(dict(zip(GRID, each, strict=True)) for each in zip(*columns, strict=True))]
+    return [dict(zip(GRID, each, strict=True)) for each in zip(*columns, strict=True)]
 
 
 def promising(count: int, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -72,14 +79,14 @@ def promising(count: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     scores = {json.dumps(line["point"]): line["score"] for line in points_done(options.out, QUICK)}
     if missing := sum(json.dumps(point) not in scores for point in drawn):
         raise SystemExit(f"{options.out}: {missing} points of {QUICK} are missing; run `--tasks {QUICK}` first")
-    return [AUTO, *sorted(drawn[1:], key=lambda point: -scores[json.dumps(point)])[:count]]
+    return [auto(options), *sorted(drawn, key=lambda point: -scores[json.dumps(point)])[:count]]
 
 
 def recipe_of(point: Mapping[str, Any]) -> ft.SFT:
     """The recipe of a point."""
-    adapter = {"adapter": ft.LoRA(rank=point["rank"])} if "rank" in point else {}
     at_the_end = {"eval_steps": 10_000, "load_best_model_at_end": False}  # a point is the model of its last step
-    return ft.SFT(**adapter, **at_the_end, **{key: value for key, value in point.items() if key != "rank"})
+    fields = {key: value for key, value in point.items() if key != "rank"}
+    return ft.SFT(adapter=ft.LoRA(rank=point["rank"]), **at_the_end, **fields)
 
 
 def folder_of(out: Path, name: str, point: Mapping[str, Any]) -> Path:
@@ -136,7 +143,7 @@ def sweep(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     slow = [name for name in options.tasks if name != QUICK]
     if QUICK in options.tasks:
-        run_points([QUICK], points(options.points), options)
+        run_points([QUICK], [auto(options), *points(options.points)], options)
     if slow:
         run_points(slow, promising(options.promising, options), options)
 
@@ -152,11 +159,11 @@ def run_points(names: list[str], chosen: list[dict[str, Any]], options: argparse
         found = run_point(name, trials[name], point, options)
         with (options.out / f"{name}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")
-        kept = {folder_of(options.out, name, each) for each in (AUTO, best([*done, found])["point"])}
+        kept = {folder_of(options.out, name, each) for each in (auto(options), best([*done, found])["point"])}
         for line in (*done, found):
             if (folder := folder_of(options.out, name, line["point"])) not in kept:
                 shutil.rmtree(folder.parent, ignore_errors=True)
-        print(f"{name:10} {found['score']:.3f}  {found['minutes']:5.1f} min  {point or 'auto'}", flush=True)
+        print(f"{name:10} {found['score']:.3f}  {found['minutes']:5.1f} min  {point}", flush=True)
 
 
 def points_done(out: Path, name: str) -> list[dict[str, Any]]:
@@ -170,14 +177,14 @@ def best(lines: list[dict[str, Any]]) -> dict[str, Any]:
     return max(lines, key=lambda line: line["score"])
 
 
-def rules(out: Path) -> None:
+def rules(options: argparse.Namespace) -> None:
     """Print, for each task, the recipe that the others choose, and how near it and ``"auto"`` come to the best."""
+    out, is_auto = options.out, json.dumps(auto(options))
     lines = {
         file.stem: {json.dumps(line["point"]): line["score"] for line in read(file)} for file in out.glob("*.jsonl")
     }
     shared = set.intersection(*(set(each) for each in lines.values())) if lines else set()
-    auto = json.dumps(AUTO)
-    if len(lines) < 2 or not shared - {auto}:
+    if len(lines) < 2 or len(shared) < 2:
         raise SystemExit(f"{out}: rules need two tasks with the same points; it has {len(lines)}, {len(shared)} shared")
     highest = {name: max(each.values()) for name, each in lines.items()}
 
@@ -188,11 +195,14 @@ def rules(out: Path) -> None:
     print(f"{len(shared)} recipes on {len(lines)} tasks; the rule is chosen without the task that it is tried on")
     for name, each in sorted(lines.items()):
         chosen = max(sorted(shared), key=lambda point: mean_share(point, name))
-        of_best = [f"{each[point] / highest[name]:.1%}" if highest[name] else "–" for point in (auto, chosen)]
+        of_best = [
+            f"{each[point] / highest[name]:.1%}" if highest[name] and point in each else "–"
+            for point in (is_auto, chosen)
+        ]
         print(f"{name:10} best {highest[name]:.3f}  auto {of_best[0]:>6} of it  rule {of_best[1]:>6}  {chosen}")
     print("\nmean share of the best of each task:")
     for point in sorted(shared, key=lambda point: -mean_share(point, None)):
-        print(f"  {mean_share(point, None):.1%}  {point if point != auto else 'auto'}")
+        print(f"  {mean_share(point, None):.1%}  {point}{' (auto)' if point == is_auto else ''}")
 
 
 def table(options: argparse.Namespace) -> None:
@@ -201,7 +211,7 @@ def table(options: argparse.Namespace) -> None:
     for name in options.tasks:
         if not (lines := points_done(options.out, name)):
             continue
-        tried, first = TASKS[name](options.data), next(line for line in lines if line["point"] == AUTO)
+        tried, first = TASKS[name](options.data), next(line for line in lines if line["point"] == auto(options))
         kept = {"base": None, "4 examples": None, "`auto`": first, "best of the sweep": best(lines)}
         for label, line in kept.items():
             report = reported(name, tried, label, line, options)
@@ -245,12 +255,9 @@ def reported(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in ("sweep", "table"):
+    for command in ("sweep", "rules", "table"):
         one = commands.add_parser(command)
-        one.add_argument("--data", type=Path, default=Path("data"))
-        one.add_argument("--tasks", nargs="+", choices=sorted(TASKS), default=sorted(TASKS))
         one.add_argument("--rows", type=int, default=150, help="rows to train on")
-        one.add_argument("--validation", type=int, default=60, help="rows that recipes are chosen by")
         one.add_argument("--model", default="smollm2-135m")
         if command == "sweep":
             one.add_argument("--out", type=Path, required=True)
@@ -258,14 +265,15 @@ def main() -> None:
             one.add_argument("--promising", type=int, default=6, help=f"of them, how many go on from {QUICK}")
         else:
             one.add_argument("out", type=Path)
+        if command != "rules":
+            one.add_argument("--data", type=Path, default=Path("data"))
+            one.add_argument("--tasks", nargs="+", choices=sorted(TASKS), default=sorted(TASKS))
+            one.add_argument("--validation", type=int, default=60, help="rows that recipes are chosen by")
+        if command == "table":
             one.add_argument("--test", type=int, default=150, help="most rows to score")
             one.add_argument("--general", type=int, default=60, help="questions of the general set")
-    commands.add_parser("rules").add_argument("out", type=Path)
     options = parser.parse_args()
-    if options.command == "rules":
-        rules(options.out)
-    else:
-        {"sweep": sweep, "table": table}[options.command](options)
+    {"sweep": sweep, "rules": rules, "table": table}[options.command](options)
 
 
 if __name__ == "__main__":
