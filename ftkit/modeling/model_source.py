@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ftkit.errors import ModelError
 from ftkit.modeling.config_limits import MAX_CONFIG_BYTES, check_sizes
-from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder
+from ftkit.modeling.embedded_model import EMBEDDED, embedded_folder, expand_embedded, is_embedded
 from ftkit.modeling.weight_pickles import check_pickle_archive
 from ftkit.named_files import irregular_file_kind, read_small_text
 from ftkit.recipe import LOSSES, ModelSize, Quantization
@@ -125,12 +125,16 @@ class ModelSource:
     def size(self) -> ModelSize:
         """Read the base's size from its ``config.json``, which for a hub id must be in the hub's cache.
 
+        Creates the folder of the embedded model if it does not exist.
+
         Returns:
             The size; empty if there is no such file.
 
         Raises:
             ModelError: the file cannot be read.
         """
+        if is_embedded(self.base):
+            expand_embedded()
         config = self.config()
         if config is None and not Path(self.base).exists() and importlib.util.find_spec("huggingface_hub"):
             from huggingface_hub import try_to_load_from_cache
