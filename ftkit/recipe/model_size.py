@@ -10,8 +10,7 @@ __all__ = ["ModelSize"]
 
 _BASE = 2_000
 _SMALLEST = 512
-_EXPONENTS = {"qwen2": 0.0775, "qwen2_moe": 0.0775, "qwen3": 0.0775, "qwen3_moe": 0.0775}
-_EXPONENT = 0.781
+_QWEN, _LLAMA = 0.0775, 0.781
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +49,10 @@ class ModelSize:
         """What a learning rate that is best at a hidden size of 2,000 is multiplied by.
 
         It is (2,000 / hidden size)^p, where p is 0.781 for Llama and 0.0775 for Qwen: the values of tinker-cookbook
-        (``hyperparam_utils.get_lr``), fitted to sweeps over models from 1B on. Other families are taken for Llama's
-        relatives. Below a hidden size of 512 it rises no further, and without one it is 1.
+        (``hyperparam_utils.get_lr``). Families that are not called Qwen get Llama's. Below a hidden size of 512 it rises
+        no further, and without one it is 1.
         """
         if self.hidden_size is None:
             return 1.0
-        exponent = _EXPONENTS.get((self.family or "").removesuffix("_text"), _EXPONENT)
+        exponent = _QWEN if (self.family or "").startswith("qwen") else _LLAMA
         return float((_BASE / max(self.hidden_size, _SMALLEST)) ** exponent)
