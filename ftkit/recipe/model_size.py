@@ -49,8 +49,8 @@ class ModelSize:
         """What a learning rate that is best at a hidden size of 2,000 is multiplied by.
 
         It is (2,000 / hidden size)^p, where p is 0.781 for Llama and 0.0775 for Qwen: the values of tinker-cookbook
-        (``hyperparam_utils.get_lr``). Families that are not called Qwen get Llama's. Below a hidden size of 512 it rises
-        no further, and without one it is 1.
+        (``hyperparam_utils.get_lr``). Families that are not called Qwen get Llama's. Below a hidden size of 512 it
+        rises no further, and without one it is 1.
         """
         if self.hidden_size is None:
             return 1.0
