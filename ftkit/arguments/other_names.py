@@ -113,7 +113,6 @@ _SENTENCES = {
     "greater_is_better": "metrics and graders say themselves which direction is better",
     "group_by_length": "rows are always packed, so their lengths cost nothing",
     "init_lora_weights": "LoRA begins at zero, as PEFT's default does",
-    "layers_to_transform": "target_modules names the layers that are adapted",
     "learning_rate_multiplier": "learning_rate is an absolute number; leave it out for the default",
     "load_in_4bit": "ft.QLoRA holds the base in 4 bits: write adapter=QLoRA()",
     "load_in_8bit": "8-bit bases are not offered; adapter=QLoRA() holds the base in 4 bits",
@@ -155,6 +154,7 @@ _SENTENCES = {
 
 _ADAPTER_FIELDS = frozenset(
     {
+        "layers_to_transform",
         "lora_alpha",
         "lora_dropout",
         "lora_r",

@@ -139,7 +139,8 @@ class ModelShape:
             several = len([each for each in targets if each.name == last]) > 1
             if any(part.isdigit() for part in parts) or (len(parts) > 1 and several):
                 raise ModelError(
-                    f"{name!r} names some of the linear layers that are called {last!r}; estimates are for all of them"
+                    f"{name!r} names some of the linear layers that are called {last!r}, and estimates are for all of "
+                    "them; name transformer layers in layers_to_transform"
                 )
         return targets
 

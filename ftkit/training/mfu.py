@@ -3,9 +3,9 @@
 Source: Chowdhery et al. 2022, arXiv 2204.02311, appendix B.
 
 A token needs 2 operations per weight of the layers' matrices in the forward pass, and 2 for the gradients of their
-inputs: 4N with a frozen base. Trained weights need 2 more: 6N. The output layer counts likewise, for the predictions
-that reach it. Tokens are those really computed, with shared prefixes once. Attention's products, adapters and
-recomputed activations are not counted, so a value near 1 is out of reach.
+inputs: 4N with a frozen base. Trained weights need 2 more: 6N. Layers below the lowest adapter need 2N. The output
+layer counts likewise, for the predictions that reach it. Tokens are those really computed, with shared prefixes once.
+Attention's products, adapters and recomputed activations are not counted, so a value near 1 is out of reach.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ftkit.modeling.model_shape import ModelShape, model_shape
 from ftkit.recipe import Recipe
 from ftkit.training.estimation.machine_speed import dense_rate
 from ftkit.training.estimation.memory_model import compute_precision
+from ftkit.training.estimation.trained_part import trained_layers
 
 __all__ = ["FlopsUtilisation", "model_operations"]
 
@@ -37,7 +38,9 @@ def model_operations(shape: ModelShape, recipe: Recipe, tokens: int, predictions
         Operations of the forward and the backward pass.
     """
     per_weight = 6 if recipe.adapter.trains_base_weights else 4
-    return per_weight * (shape.linear_weights * tokens + shape.head.weights * predictions)
+    below = shape.layers - trained_layers(shape, recipe)
+    layers = per_weight * shape.linear_weights - 2 * below * shape.linear_weights // shape.layers
+    return layers * tokens + per_weight * shape.head.weights * predictions
 
 
 class FlopsUtilisation:

@@ -14,6 +14,7 @@ from ftkit.modeling.model_source import ModelSource, find_source
 from ftkit.modeling.quantized_files import held_quantization, quantization_problem
 from ftkit.modeling.rope_boundary import dynamic_rope_limit
 from ftkit.recipe import Recipe, RecipeFacts
+from ftkit.training.adapters.base import missing_layer
 from ftkit.training.eval_metric import training_metric
 from ftkit.training.rehearsal_rows import check_rehearsal, open_rehearsal
 
@@ -138,8 +139,9 @@ def _check_continued_adapter(recipe: Recipe, source: ModelSource) -> None:
             "adapter",
         )
     wanted = recipe.adapter.resolve(total_steps=1).model_dump(mode="json")
-    if wanted != trained:
-        differ = {name: trained.get(name) for name in {*wanted, *trained} if wanted.get(name) != trained.get(name)}
+    # An adapter of an earlier version lacks fields that were added later, whose default is None.
+    differ = {name: trained.get(name) for name in {*wanted, *trained} if wanted.get(name) != trained.get(name)}
+    if differ:
         listed = ", ".join(f"{name}={value!r}" for name, value in sorted(differ.items()))
         _refuse(
             f"training continues the adapter of {source.name!r}, and the recipe's is different. It must have {listed}",
@@ -149,12 +151,16 @@ def _check_continued_adapter(recipe: Recipe, source: ModelSource) -> None:
 
 def _check_targets(recipe: Recipe, source: ModelSource) -> None:
     """Refuse layers that the model lacks. Where the family's layers are not known, the worker says so later."""
-    config = source.config()
-    if recipe.adapter.layers == "all-linear" or config is None:
+    config, numbers = source.config(), recipe.adapter.layer_numbers
+    if (recipe.adapter.layers == "all-linear" and numbers is None) or config is None:
         return
     try:
         shape = model_shape(config)
     except ModelError:
+        return
+    if numbers is not None and numbers[-1] >= shape.layers:
+        _refuse(missing_layer(numbers[-1], shape.layers), "adapter.layers_to_transform")
+    if recipe.adapter.layers == "all-linear":
         return
     known = dict.fromkeys(linear.name for linear in shape.linears)
     # PEFT also takes the end of a layer's dotted name: "mlp.up_proj".

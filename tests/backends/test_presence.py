@@ -112,3 +112,12 @@ def test_layers_that_a_model_has_not_are_refused_with_those_it_has(tmp_path: Pat
         where.check(ft.SFT(adapter=ft.LoRA(target_modules=("q_proj", "c_attn"))), ROWS, None)
     assert caught.value.fields == ("adapter.target_modules",)
     where.check(ft.SFT(adapter=ft.LoRA(target_modules=("mlp.up_proj", "q_proj"))), ROWS, None)
+
+
+def test_layer_numbers_that_a_model_has_not_are_refused_with_those_it_has(tmp_path: Path) -> None:
+    tiny_config("llama").save_pretrained(tmp_path)
+    where = LocalBackend(str(tmp_path))
+    with pytest.raises(ft.RefusedError, match="the model has no layer 2; it has layers 0 to 1") as caught:
+        where.check(ft.SFT(adapter=ft.LoRA(layers_to_transform=range(1, 3))), ROWS, None)
+    assert caught.value.fields == ("adapter.layers_to_transform",)
+    where.check(ft.SFT(adapter=ft.LoRA(layers_to_transform=[1])), ROWS, None)

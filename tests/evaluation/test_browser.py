@@ -207,6 +207,7 @@ def test_there_are_few_tab_stops_and_each_row_can_be_reached(
     assert browser.execute_script("return document.activeElement.querySelector('details').open")
 
 
+@pytest.mark.slow
 def test_many_choices(browser: Any, tmp_path: Path) -> None:
     report = intents(tmp_path)
     opened(browser, report.save(tmp_path / "intents.html"))

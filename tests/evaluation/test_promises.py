@@ -19,7 +19,7 @@ from ftkit.evaluation.statistics import cluster_sums
 from ftkit.evaluation.verdict import Improvement, rows_needed, verdict_of
 from ftkit.results.metric_result import MetricChange, Verdict
 
-RUNS = [pytest.param(500, id="quick"), pytest.param(20_000, id="long", marks=pytest.mark.slow)]
+RUNS = [pytest.param(250, id="quick"), pytest.param(20_000, id="long", marks=pytest.mark.slow)]
 METRIC = RowMetric(name="right", description="", score=lambda row: None)
 
 
@@ -145,7 +145,12 @@ def test_intervals_of_real_changes_cover(pairs: Pairs, runs: int) -> None:
         pytest.param(Pairs(0.05, 0.06, 80), 0.05, id="a small loss, margin"),
         pytest.param(Pairs(0.12, 0.06, 80), None, id="a gain, no margin"),
         pytest.param(Pairs(0.04, 0.0, 80), None, id="a gain of few rows, no margin"),
-        pytest.param(Pairs(0.10, 0.10, 25, concentration=3, largest=5), 0.08, id="equal models, groups, margin"),
+        pytest.param(
+            Pairs(0.10, 0.10, 25, concentration=3, largest=5),
+            0.08,
+            id="equal models, groups, margin",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_with_the_rows_that_are_named_four_comparisons_in_five_are_settled(pairs: Pairs, margin: float | None) -> None:
@@ -169,7 +174,7 @@ def test_no_number_of_rows_is_named_that_the_test_could_not_decide() -> None:
     assert needed[0] > 100
 
 
-@pytest.mark.parametrize("runs", RUNS)
+@pytest.mark.parametrize("runs", [pytest.param(500, id="quick"), RUNS[1]])
 def test_averaged_samples_do_not_pretend_to_be_rows(runs: int) -> None:
     """Five answers a row from two equal models: rows differ in how hard they are, for both alike."""
     generator = np.random.default_rng(5)

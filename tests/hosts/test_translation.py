@@ -39,7 +39,7 @@ OTHER = {
     "ema_decay": 0.9, "neftune_noise_alpha": 5.0,
     "train_reasoning": False, "beta": 0.3, "loss_type": "sigmoid_norm", "label_smoothing": 0.125,
     "adapter.rank": 4, "adapter.lora_alpha": 12.0, "adapter.lora_dropout": 0.0625,
-    "adapter.target_modules": ("q_proj",),
+    "adapter.target_modules": ("q_proj",), "adapter.layers_to_transform": (1, 2),
     "adapter.use_rslora": True, "adapter.quant_type": "fp4", "adapter.double_quant": False, "adapter.kind": "dora",
 }  # fmt: skip
 """A value of each field that is not its default."""

@@ -92,6 +92,7 @@ def test_the_memory_limit_holds_while_models_take_turns(tiny_model: str, tokeniz
     pool.close()
 
 
+@pytest.mark.slow
 def test_six_tuned_models_do_not_grow_memory(fresh_pool: None, tuned: list[str]) -> None:
     set_loaded_model_limits(max_models=2)
     models: list[weakref.ref[Any]] = []

@@ -97,7 +97,7 @@ def check_paid_once(account: Account, folder: Path, *command: str) -> None:
     assert not list((ft_home() / "evaluations").glob("*")), "a migration's answers are its own"
 
 
-@pytest.mark.parametrize("moment", ["frozen", "prompt-openai"])
+@pytest.mark.parametrize("moment", ["frozen", pytest.param("prompt-openai", marks=pytest.mark.slow)])
 def test_answers_that_a_kill_left_behind_are_nobodys(account: Account, tmp_path: Path, moment: str) -> None:
     folder, command = tmp_path / "migration", (account.job, "--to", LUNA, "--margin", "0.1", "--yes")
     assert killed_at(moment, folder, *command) == -signal.SIGKILL

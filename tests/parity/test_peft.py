@@ -22,6 +22,12 @@ PAIRS: dict[str, tuple[Any, PeftConfig]] = {
         ft.LoRA(rank=4, lora_alpha=3.0, use_rslora=True, target_modules=("q_proj", "down_proj")),
         LoraConfig(r=4, lora_alpha=3, use_rslora=True, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM"),
     ),
+    "upper layers": (
+        ft.LoRA(rank=4, target_modules=("q_proj", "down_proj"), layers_to_transform=[1]),
+        LoraConfig(
+            r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"], layers_to_transform=[1], task_type="CAUSAL_LM"
+        ),
+    ),
     "dora": (ft.DoRA(rank=4), LoraConfig(r=4, lora_alpha=8, use_dora=True, **EVERY_LINEAR)),
     "adalora": (
         ft.AdaLoRA(init_rank=4, target_rank=2, warmup_steps=3, final_steps=5, interval_steps=2),

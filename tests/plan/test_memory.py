@@ -76,6 +76,16 @@ def test_activations_are_what_autograd_keeps(family: str, kind: str, precision: 
         assert expected == pytest.approx(size, rel=0.07 if kind == "dropout" else 0.01)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_layers_below_the_lowest_adapter_keep_nothing(family: str) -> None:
+    upper = ft.LoRA(rank=4, layers_to_transform=range(2, 4))
+    depth = {"n_layer": 4} if family == "gpt2" else {"num_hidden_layers": 4}
+    shape = model_shape(tiny_config(family, **depth).to_dict())
+    pack = PackSize(TOKENS, 20, TOKENS * (TOKENS + 1) // 2)
+    expected = pack_activation_bytes(shape, ft.SFT(adapter=upper, precision="fp32"), pack)
+    assert expected == pytest.approx(kept_by_autograd(family, upper, torch.float32, 4), rel=0.01)
+
+
 def test_the_chunk_is_the_loss_functions() -> None:
     assert memory.CHUNK == loss.CHUNK
 

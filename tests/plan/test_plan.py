@@ -63,7 +63,9 @@ RECIPES: dict[str, tuple[Any, ft.Recipe]] = {
 }
 
 
-@pytest.mark.parametrize("kind", RECIPES)
+@pytest.mark.parametrize(
+    "kind", ["sft", "reward, full", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("dpo", "reward"))]
+)
 def test_the_plan_is_what_the_run_then_reports(kind: str, tiny_model: str, tmp_path: Path) -> None:
     make, chosen = RECIPES[kind]
     data = make()

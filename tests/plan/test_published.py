@@ -12,8 +12,8 @@ from ftkit.modeling.model_shape import LinearLayer, ModelShape, model_shape
 from ftkit.recipe import Quantization, RecipeFacts
 from ftkit.results.plan import Estimate
 from ftkit.training.estimation.estimate import estimate
-from ftkit.training.estimation.memory_model import trainable_parameters
 from ftkit.training.estimation.plan_target import named_gpu
+from ftkit.training.estimation.trained_part import trainable_parameters
 from ftkit.training.estimation.workload import PackSize, Workload
 
 LLAMA_65B = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from ftkit.errors import ModelError
 from ftkit.modeling.attention import TREE_ATTENTION
 from ftkit.modeling.model_shape import model_shape
 from ftkit.training.adapters.attach import adapt
-from ftkit.training.estimation.memory_model import trainable_parameters
+from ftkit.training.estimation.trained_part import trainable_parameters
 from tests.tiny import FAMILIES, tiny_causal, tiny_config
 
 ADAPTERS = {
@@ -90,6 +91,22 @@ def test_only_named_layers_are_counted(family: str) -> None:
     adapted = adapt(tiny_causal(family, attention=TREE_ATTENTION), chosen, total_steps=20, seed=0)
     found = trainable_parameters(model_shape(tiny_config(family).to_dict()), ft.SFT(adapter=chosen))
     assert found == count(adapted.parameters.values())
+
+
+@pytest.mark.parametrize("kind", [ft.LoRA, ft.DoRA, ft.AdaLoRA])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_numbered_layers_are_adapted_and_counted(family: str, kind: Any) -> None:
+    chosen = kind(layers_to_transform=[1]).resolve(total_steps=20)
+    adapted = adapt(tiny_causal(family, attention=TREE_ATTENTION), chosen, total_steps=20, seed=0)
+    assert {re.findall(r"\.(\d+)\.", name)[0] for name in adapted.parameters} == {"1"}
+    found = trainable_parameters(model_shape(tiny_config(family).to_dict()), ft.SFT(adapter=chosen))
+    assert found == count(adapted.parameters.values())
+
+
+def test_a_layer_number_that_is_not_there_is_named() -> None:
+    shape = model_shape(tiny_config("llama").to_dict())
+    with pytest.raises(ModelError, match="layer 2: no such layer in a model with layers 0 to 1"):
+        trainable_parameters(shape, ft.SFT(adapter=ft.LoRA(layers_to_transform=[0, 2])))
 
 
 def test_a_layer_that_is_not_there_is_named() -> None:

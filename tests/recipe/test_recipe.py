@@ -13,7 +13,13 @@ from ftkit.recipe import ModelSize, RecipeFacts
 from ftkit.recipe.field_docs import field_lines
 from tests.recipe import field_table
 
-ADAPTERS = [ft.LoRA(rank=4), ft.QLoRA(quant_type="fp4"), ft.DoRA(use_rslora=True), ft.AdaLoRA(), ft.Full()]
+ADAPTERS = [
+    ft.LoRA(rank=4, layers_to_transform=[1, 2]),
+    ft.QLoRA(quant_type="fp4"),
+    ft.DoRA(use_rslora=True),
+    ft.AdaLoRA(),
+    ft.Full(),
+]
 
 
 def test_a_part_that_is_off_is_turned_on_by_one_of_its_fields() -> None:
@@ -96,6 +102,12 @@ def test_adalora_needs_room_to_move_ranks() -> None:
         ({"warmup_ratio": 1.0}, "less than 1"),
         ({"learning_rte": 1e-4}, "learning_rte: there is no such field in SFT; did you mean learning_rate"),
         ({"adapter": {"kind": "lora", "target_modules": []}}, "nothing would be trained"),
+        ({"adapter": {"kind": "lora", "layers_to_transform": []}}, "takes 1 to 10,000 layers, not 0"),
+        ({"adapter": {"kind": "qlora", "layers_to_transform": range(10**12)}}, "takes 1 to 10,000 layers"),
+        ({"adapter": {"kind": "dora", "layers_to_transform": [1, -1]}}, "whole numbers from 0"),
+        ({"adapter": {"kind": "lora", "layers_to_transform": [True]}}, "whole numbers from 0"),
+        ({"adapter": {"kind": "lora", "layers_to_transform": [3, 3]}}, "names a layer twice"),
+        ({"adapter": {"kind": "adalora", "layers_to_transform": "10-30"}}, "takes numbers of layers, e.g. range"),
         ({"adapter": {"kind": "adalora", "init_rank": 4, "target_rank": 8}}, "ranks only fall"),
         ({"adapter": {"kind": "adalora", "interval_steps": 0}}, "interval_steps must be at least 1"),
         ({"adapter": {"kind": "adalora", "warmup_steps": -1}}, "warmup_steps must be at least 0"),
@@ -172,6 +184,9 @@ def test_layers_may_be_given_as_a_list_and_are_kept_hashable() -> None:
     assert listed == ft.LoRA(target_modules=("q_proj", "v_proj"))
     assert hash(listed) == hash(ft.LoRA(target_modules=("q_proj", "v_proj")))
     assert listed.target_modules == ("q_proj", "v_proj")
+    assert ft.LoRA(layers_to_transform=range(2, 4)).layers_to_transform == (2, 3)
+    assert ft.LoRA(layers_to_transform=[3, 2]) == ft.LoRA(layers_to_transform=range(2, 4))
+    assert ft.LoRA(layers_to_transform=0).layer_numbers == (0,)
 
 
 def test_help_and_the_documents_have_every_field() -> None:

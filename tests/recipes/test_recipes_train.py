@@ -51,7 +51,13 @@ JOBS: dict[str, tuple[str, dict[str, str], ft.Task]] = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(JOBS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("dpo-tone", "extract-json") else pytest.mark.slow)
+        for name in sorted(JOBS)
+    ],
+)
 def test_a_recipe_trains_on_its_example(name: str, tiny_model: str, tmp_path: Path) -> None:
     from ftkit.training.job import Job, train
 

@@ -61,7 +61,7 @@ def runner(tiny_model: str, tmp_path: Path) -> Callable[..., Runner]:
     ("adapter", "changes"),
     [
         (ft.LoRA(rank=4, lora_dropout=0.2), WATCHED),
-        (ADAPTERS["qlora"], WATCHED),
+        pytest.param(ADAPTERS["qlora"], WATCHED, marks=pytest.mark.slow),
         pytest.param(ADAPTERS["dora"], WATCHED, marks=pytest.mark.slow),
         pytest.param(ADAPTERS["adalora"], ADALORA, marks=pytest.mark.slow),
     ],
@@ -136,7 +136,9 @@ def test_asked_to_stop_it_saves_the_step_it_was_at(tiny_model, tmp_path, runner)
     assert (job.output / "adapter_model.safetensors").read_bytes() == whole.weights
 
 
-@pytest.mark.parametrize("damage", ["marker", "cut", "flip", "empty"])
+@pytest.mark.parametrize(
+    "damage", ["flip", *(pytest.param(other, marks=pytest.mark.slow) for other in ("marker", "cut", "empty"))]
+)
 def test_a_half_written_checkpoint_is_passed_over(runner, damage):
     chosen = recipe(**WATCHED)
     whole, broken = runner(chosen), runner(chosen)

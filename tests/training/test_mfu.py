@@ -48,6 +48,14 @@ def test_whole_models_compute_six_operations_a_weight_and_frozen_ones_four(famil
     assert model_operations(shape, ft.SFT(), 80, 20) * 6 == products * 4
 
 
+def test_layers_below_the_lowest_adapter_compute_two_operations_a_weight() -> None:
+    shape = model_shape(tiny_config("llama").to_dict())
+    whole, upper = (
+        model_operations(shape, ft.SFT(adapter=ft.LoRA(layers_to_transform=numbers)), 80, 0) for numbers in (None, 1)
+    )
+    assert upper * 4 == whole * 3  # of two layers one is passed backward
+
+
 def test_every_step_says_its_share_of_the_peak(tiny_model: str, tmp_path: Path) -> None:
     events = trained(tiny_model, tmp_path / "m")
     said = next(data for _, data in events if data.get("message") == "training")

@@ -82,6 +82,7 @@ def test_texts_become_likelier(kind: str, tiny_model: str, tmp_path: Path):
     assert len(done.steps) == done.summary["steps"] == 3 * -(-len(blocks(tiny_model, recipe, texts())) // 2)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bits(tiny_model: str, tmp_path: Path):
     chosen = cpt(save_steps=2)
     whole, broken = (Runner(tiny_model, tmp_path / name, chosen) for name in ("whole", "broken"))

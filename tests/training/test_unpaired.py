@@ -64,6 +64,7 @@ def test_pairs_are_a_good_and_a_bad_answer_each(tiny_model: str, tmp_path: Path)
     check_learns(kto(loss_type="apo_zero_unpaired"), tiny_model, tmp_path / "m", pairs(), pairs(4, 40))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_the_same_bits(tiny_model: str, tmp_path: Path):
     chosen = kto(save_steps=1, epochs=1, batch_size=2)
     whole, broken = (Runner(tiny_model, tmp_path / name, chosen) for name in ("whole", "broken"))

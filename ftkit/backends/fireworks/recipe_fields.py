@@ -33,6 +33,7 @@ _COMMON: dict[str, FieldSupport] = {
     "adapter.lora_alpha": HOST_CHOOSES,
     "adapter.lora_dropout": HOST_CHOOSES,
     "adapter.target_modules": HOST_CHOOSES,
+    "adapter.layers_to_transform": HOST_CHOOSES,
     "adapter.use_rslora": HOST_CHOOSES,
     "adapter.quant_type": LOCAL_ONLY,
     "adapter.double_quant": LOCAL_ONLY,

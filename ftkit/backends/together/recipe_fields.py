@@ -28,6 +28,7 @@ _COMMON: dict[str, FieldSupport] = {
     "adapter.lora_alpha": FieldSupport("honoured", "training_type.lora_alpha"),
     "adapter.lora_dropout": FieldSupport("honoured", "training_type.lora_dropout"),
     "adapter.target_modules": FieldSupport("translated", "training_type.lora_trainable_modules, joined by commas"),
+    "adapter.layers_to_transform": FieldSupport("refused", "the host adapts every layer"),
     "adapter.use_rslora": FieldSupport("refused", "the host scales by alpha/r"),
     "adapter.quant_type": LOCAL_ONLY,
     "adapter.double_quant": LOCAL_ONLY,

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from ftkit.recipe.adapters.base import Adapter, Auto, Modules
+from ftkit.recipe.adapters.base import Adapter, Auto, LayerNumbers, Modules
 
 __all__ = ["AdaLoRA"]
 
@@ -33,6 +33,8 @@ class AdaLoRA(Adapter):
     lora_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Dropout on the adapter's input."""
     target_modules: Modules = "all-linear"
+    """As in LoRA."""
+    layers_to_transform: LayerNumbers = None
     """As in LoRA."""
     warmup_steps: int | Auto = "auto"
     """Steps before ranks begin to fall (t_i in the paper); ``"auto"`` is a tenth of the run."""

@@ -8,22 +8,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator
 
 from ftkit.errors import ConfigError
 from ftkit.recipe.field_docs import with_fields
 from ftkit.registry import Registry, subclass_check
 from ftkit.schema import DeclaredModel
 
-__all__ = ["ADAPTERS", "Adapter", "Auto", "Modules", "Quantization"]
+__all__ = ["ADAPTERS", "Adapter", "Auto", "LayerNumbers", "Modules", "Quantization"]
 
 Auto = Literal["auto"]
 
 # Type checkers must allow a list. The field keeps a tuple, so that adapters stay frozen and hashable.
 if TYPE_CHECKING:
     Modules = Literal["all-linear"] | Sequence[str]
+    LayerNumbers = Sequence[int] | int | None
 else:
     Modules = Literal["all-linear"] | tuple[str, ...]
+    LayerNumbers = Annotated[tuple[int, ...] | None, BeforeValidator(lambda value: _layer_numbers(value))]
+
+_MOST_LAYERS = 10_000
+"""More than any model has; a longer range is refused before it is written out."""
+
+
+def _layer_numbers(value: Any) -> Any:
+    """Sort numbers of layers, and refuse what names no layer."""
+    if value is None:
+        return None
+    numbers = [value] if isinstance(value, int) else value
+    if not isinstance(numbers, range | list | tuple):
+        raise ValueError(f"layers_to_transform takes numbers of layers, e.g. range(10, 30), not {value!r:.40}")
+    if not 0 < len(numbers) <= _MOST_LAYERS:
+        raise ValueError(f"layers_to_transform takes 1 to {_MOST_LAYERS:,} layers, not {len(numbers):,}")
+    if any(isinstance(each, bool) or not isinstance(each, int) or each < 0 for each in numbers):
+        raise ValueError("layers_to_transform takes whole numbers from 0, which is the layer next to the embedding")
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("layers_to_transform names a layer twice")
+    return tuple(sorted(numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +132,12 @@ class Adapter(DeclaredModel):
         """Names of the adapted linear layers."""
         modules: Modules = getattr(self, "target_modules", "all-linear")
         return modules
+
+    @property
+    def layer_numbers(self) -> tuple[int, ...] | None:
+        """Numbers of the transformer layers that get the adapter, ascending; ``None``: all of them."""
+        numbers: tuple[int, ...] | None = getattr(self, "layers_to_transform", None)
+        return numbers
 
     @property
     def dropout(self) -> float:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from ftkit.recipe.adapters.base import Adapter, Auto, Modules, Quantization
+from ftkit.recipe.adapters.base import Adapter, Auto, LayerNumbers, Modules, Quantization
 
 __all__ = ["DoRA", "LoRA", "QLoRA"]
 
@@ -28,6 +28,9 @@ class _LowRank(Adapter):
     """Dropout on the adapter's input."""
     target_modules: Modules = "all-linear"
     """Names of the linear layers that get an adapter; by default all of them but the output layer."""
+    layers_to_transform: LayerNumbers = None
+    """Numbers of the transformer layers that get an adapter, from 0, as PEFT's field; ``None``: all layers. Below the
+    lowest one no gradient is computed, which saves time and memory."""
     use_rslora: bool = False
     """Scale by alpha/√r, which keeps the size of the update steady as the rank grows."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # heavy: torch, peft
 
     from ftkit.training.adapters.adapted_model import AdaptedModel
 
-__all__ = ["AdapterTuner", "tuner_of"]
+__all__ = ["AdapterTuner", "missing_layer", "tuner_of"]
 
 AdapterT = TypeVar("AdapterT", bound=Adapter)
 
@@ -76,15 +76,31 @@ class AdapterTuner(Generic[AdapterT]):
 
         config = self.peft_config(model)
         config.task_type = "SEQ_CLS" if scores else "CAUSAL_LM"
-        if getattr(config, "target_modules", None) == "all-linear":
+        all_linear = getattr(config, "target_modules", None) == "all-linear"
+        if all_linear:
             self._choose_layers(model, config)
+        inside = self._choose_numbers(model, config, all_linear=all_linear)
         try:
             with plain_experts(model):
-                return get_peft_model(model, config)
+                adapted = get_peft_model(model, config)
         except ValueError as error:
             raise RefusedError(
                 f"adapter.target_modules: {error}", backend="local", fields=("adapter.target_modules",)
             ) from None
+
+        others = [
+            name
+            for name, parameter in adapted.named_parameters()
+            if parameter.requires_grad and "lora_" in name and not any(f".{each}" in name for each in inside)
+        ]
+        if inside and others:
+            raise RefusedError(
+                f"adapter.layers_to_transform: PEFT adapts other layers of a {model.config.model_type} model too, "
+                f"e.g. {others[0]}; leave it out, or name linear layers in adapter.target_modules",
+                backend="local",
+                fields=("adapter.layers_to_transform",),
+            )
+        return adapted
 
     def _choose_layers(self, model: Any, config: Any) -> None:
         """Make ``"all-linear"`` PEFT's own choice without the layers that PEFT cannot train."""
@@ -100,6 +116,29 @@ class AdapterTuner(Generic[AdapterT]):
             self.notes.append(
                 f"the adapter leaves out layers that PEFT cannot train in a {model.config.model_type} model: {kinds}"
             )
+
+    def _choose_numbers(self, model: Any, config: Any, *, all_linear: bool) -> tuple[str, ...]:
+        """Let PEFT adapt only the transformer layers that the adapter numbers, and return how their names begin."""
+        from ftkit.training.adapters.target_layers import layer_list, linear_layers
+
+        numbers = self.adapter.layer_numbers
+        if numbers is None:
+            return ()
+        name, layers = layer_list(model)
+        if numbers[-1] >= layers:
+            raise RefusedError(
+                missing_layer(numbers[-1], layers), backend="local", fields=("adapter.layers_to_transform",)
+            )
+        inside = tuple(f"{name}.{number}." for number in numbers)
+        if not all_linear:
+            config.layers_to_transform, config.layers_pattern = list(numbers), name.rpartition(".")[2]
+        elif self.continued is None:
+            # PEFT writes "all-linear" out as full names, to which it does not apply numbers.
+            left_out = config.exclude_modules or ()
+            config.target_modules = {
+                each for each in linear_layers(model) if each.startswith(inside) and each not in left_out
+            }
+        return inside
 
     def penalty(self, adapted: AdaptedModel) -> torch.Tensor | None:
         """Compute a regularisation term whose gradient is added to the batch's.
@@ -156,6 +195,19 @@ class AdapterTuner(Generic[AdapterT]):
             Entries of the summary; empty by default.
         """
         return {}
+
+
+def missing_layer(number: int, layers: int) -> str:
+    """Say that a model has no transformer layer of a number.
+
+    Args:
+        number: the number.
+        layers: how many layers the model has.
+
+    Returns:
+        A sentence that says which there are.
+    """
+    return f"adapter.layers_to_transform: the model has no layer {number}; it has layers 0 to {layers - 1}"
 
 
 def tuner_of(adapter: AdapterT, total_steps: int) -> AdapterTuner[AdapterT]:

@@ -19,7 +19,7 @@ from transformers.pytorch_utils import Conv1D
 from ftkit.errors import RefusedError
 from ftkit.modeling.causality import trial_tokens
 
-__all__ = ["continue_layers", "layer_kind", "untrainable_layers"]
+__all__ = ["continue_layers", "layer_kind", "layer_list", "linear_layers", "untrainable_layers"]
 
 _PEFT_REFUSES = dict.fromkeys(("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h"), ("out_proj",))
 """Layers that PEFT 0.21 refuses by name (``peft.tuners.tuners_utils``): kernels read their weights directly."""
@@ -39,12 +39,7 @@ def untrainable_layers(model: Any) -> list[str]:
     Raises:
         RefusedError: no layer can be trained, or the model computes no gradient.
     """
-    outputs = {id(model.get_output_embeddings()), id(getattr(model, "score", None))}
-    layers = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and id(module) not in outputs
-    }
+    layers = linear_layers(model)
     refused = _PEFT_REFUSES.get(model.config.model_type, ())
     seen = _try(model, layers)
     kinds_that_learn = {layer_kind(name) for name, learns in seen.items() if learns}
@@ -77,6 +72,52 @@ def continue_layers(config: Any, folder: Path) -> None:
     for name in ("target_modules", "exclude_modules", "target_parameters", "rank_pattern", "alpha_pattern"):
         if hasattr(saved, name) and hasattr(config, name):
             setattr(config, name, getattr(saved, name))
+
+
+def linear_layers(model: Any) -> dict[str, torch.nn.Module]:
+    """Find the linear layers of a model without its output layer.
+
+    Args:
+        model: the transformers model, without adapter.
+
+    Returns:
+        The layers by their full names.
+    """
+    outputs = {id(model.get_output_embeddings()), id(getattr(model, "score", None))}
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and id(module) not in outputs
+    }
+
+
+def layer_list(model: Any) -> tuple[str, int]:
+    """Find the list of a model's transformer layers.
+
+    Args:
+        model: the transformers model, without adapter.
+
+    Returns:
+        The full name of the list, e.g. ``model.layers``, and the number of layers.
+
+    Raises:
+        RefusedError: the model does not hold its layers in one list.
+    """
+    count = getattr(model.config.get_text_config(), "num_hidden_layers", None)
+    lists = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count and "." in name
+    }
+    if not lists:
+        raise RefusedError(
+            f"adapter.layers_to_transform: a {model.config.model_type} model does not hold its layers in one list; "
+            "name the linear layers in adapter.target_modules",
+            backend="local",
+            fields=("adapter.layers_to_transform",),
+        )
+    largest = max(lists, key=lambda name: sum(parameter.numel() for parameter in lists[name].parameters()))
+    return largest, len(lists[largest])
 
 
 def layer_kind(name: str) -> str:

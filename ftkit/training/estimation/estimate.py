@@ -8,10 +8,11 @@ from ftkit.recipe import Recipe
 from ftkit.results.plan import Estimate, Memory
 from ftkit.training.estimation.communication import WorkerLayout, gathering_seconds, step_traffic
 from ftkit.training.estimation.generation_time import generation_seconds, rollout_seconds
-from ftkit.training.estimation.memory_model import compute_precision, estimate_memory, held_bytes, trainable_parameters
+from ftkit.training.estimation.memory_model import compute_precision, estimate_memory, held_bytes
 from ftkit.training.estimation.plan_target import PlanTarget
 from ftkit.training.estimation.preserve_time import preserve_seconds
 from ftkit.training.estimation.time_model import no_grad_seconds, step_seconds
+from ftkit.training.estimation.trained_part import trainable_parameters
 from ftkit.training.estimation.worker_estimate import layout_notes, worker_estimate
 from ftkit.training.estimation.workload import Workload
 

@@ -11,6 +11,7 @@ from typing import Literal
 from ftkit.modeling.model_shape import ModelShape
 from ftkit.recipe import Recipe
 from ftkit.results.plan import Memory
+from ftkit.training.estimation.trained_part import adapted_layers, trainable_parameters, trained_layers
 from ftkit.training.estimation.workload import PackSize, Workload
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "merged_weight_count",
     "outer_parameters",
     "pack_activation_bytes",
-    "trainable_parameters",
 ]
 
 CHUNK = 256
@@ -159,26 +159,6 @@ def _preserve_bytes(shape: ModelShape, recipe: Recipe, trained: int) -> int:
     return states + (8 * trained if recipe.adapter.trains_base_weights else 0)
 
 
-def trainable_parameters(shape: ModelShape, recipe: Recipe) -> int:
-    """Count the parameters that a recipe trains.
-
-    Args:
-        shape: shape of the model.
-        recipe: the recipe.
-
-    Returns:
-        Number of trainable parameters, the score head included.
-
-    Raises:
-        ModelError: ``target_modules`` names layers that the model does not have.
-    """
-    adapter = recipe.adapter
-    if adapter.trains_base_weights:
-        return shape.parameters
-    each = sum(adapter.trainable_parameters(layer.inputs, layer.outputs) for layer in shape.targets(adapter.layers))
-    return shape.layers * each + (shape.head.weights if shape.scores else 0)
-
-
 def pack_activation_bytes(
     shape: ModelShape, recipe: Recipe, pack: PackSize, *, device: Literal["cpu", "cuda"] = "cpu"
 ) -> int:
@@ -196,12 +176,13 @@ def pack_activation_bytes(
     size = _compute_bytes(recipe)
     layer = _layer_bytes(shape, recipe, device) * pack.tokens + _saved_weight_bytes(shape, recipe)
     positions = 2 * shape.head_dim * size * pack.tokens if shape.rotary else 0
+    layers = trained_layers(shape, recipe)  # those below keep nothing; between adapted ones all count as adapted
     if recipe.gradient_checkpointing:
-        inputs = shape.layers * shape.hidden * size * pack.tokens
+        inputs = layers * shape.hidden * size * pack.tokens
         return round(inputs + layer + positions)
     # The last norm keeps its input. With a frozen embedding the first keeps nothing.
     norm = _norm_bytes(shape, shape.hidden, size, full=recipe.adapter.trains_base_weights) * pack.tokens
-    return round(shape.layers * layer + positions + (norm if recipe.adapter.trains_base_weights else 0))
+    return round(layers * layer + positions + (norm if recipe.adapter.trains_base_weights else 0))
 
 
 def head_bytes(shape: ModelShape, recipe: Recipe, pack: PackSize, *, shared: bool = True) -> int:
@@ -242,7 +223,8 @@ def compute_precision(recipe: Recipe) -> Literal["bf16", "fp32"]:
 
 def _frozen_bytes(shape: ModelShape, recipe: Recipe) -> int:
     targets = shape.targets(recipe.adapter.layers)
-    return recipe.adapter.frozen_bytes([(layer.inputs, layer.outputs) for layer in targets] * shape.layers)
+    shapes = [(layer.inputs, layer.outputs) for layer in targets]
+    return recipe.adapter.frozen_bytes(shapes * adapted_layers(shape, recipe))
 
 
 def _compute_bytes(recipe: Recipe) -> int:
@@ -344,7 +326,7 @@ def merged_weight_count(shape: ModelShape, recipe: Recipe) -> int:
     adapter = recipe.adapter
     if not adapter.merges_for_sampling or _compute_bytes(recipe) != 4:
         return 0
-    return shape.layers * sum(layer.weights for layer in shape.targets(adapter.layers))
+    return adapted_layers(shape, recipe) * sum(layer.weights for layer in shape.targets(adapter.layers))
 
 
 def _generation_bytes(shape: ModelShape, recipe: Recipe, work: Workload) -> tuple[int, int]:

@@ -14,7 +14,8 @@ from typing import Literal
 
 from ftkit.modeling.model_shape import LinearLayer, ModelShape
 from ftkit.recipe import Recipe
-from ftkit.training.estimation.memory_model import HEAP_BLOCK, compute_precision, trainable_parameters
+from ftkit.training.estimation.memory_model import HEAP_BLOCK, compute_precision
+from ftkit.training.estimation.trained_part import adapted_layers, trainable_parameters, trained_layers
 from ftkit.training.estimation.workload import PackSize, Step
 
 __all__ = [
@@ -177,7 +178,7 @@ def forward_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Ma
 
 
 def layer_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: MachineSpeed) -> float:
-    """Predict the seconds of one layer forward, without the products with its weights.
+    """Predict the mean seconds of a layer forward, without the products with its weights.
 
     Args:
         shape: shape of the model.
@@ -188,25 +189,27 @@ def layer_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: Mach
     Returns:
         Seconds.
     """
-    seconds = 2 * _adapter_weights(shape, recipe) * pack.tokens / speed.low_rank
+    share = adapted_layers(shape, recipe) / shape.layers
+    seconds = 2 * _adapter_weights(shape, recipe, shape.layers) * pack.tokens / speed.low_rank
     # Scores and weighted sum: 2 operations per pair and dimension each.
     seconds += 4 * pack.visible * shape.attention_width / speed.attention
-    seconds += _elementwise_bytes(shape, recipe) * pack.tokens / speed.bytes_moved
-    seconds += _weight_seconds(shape, recipe, speed)
-    return seconds + _kernel_calls(shape, recipe) * speed.kernel_overhead
+    seconds += _elementwise_bytes(shape, recipe, share) * pack.tokens / speed.bytes_moved
+    seconds += _weight_seconds(shape, recipe, speed, share)
+    return seconds + _kernel_calls(shape, recipe, share) * speed.kernel_overhead
 
 
 def _backward_seconds(shape: ModelShape, recipe: Recipe, pack: PackSize, speed: MachineSpeed) -> float:
-    passes = 4 if recipe.adapter.trains_base_weights else 2
+    passes, layers = 4 if recipe.adapter.trains_base_weights else 2, trained_layers(shape, recipe)
+    share = adapted_layers(shape, recipe) / layers
     seconds = sum(passes * layer.weights * pack.tokens / speed.product(layer) for layer in shape.linears)
-    seconds += 4 * _adapter_weights(shape, recipe) * pack.tokens / speed.low_rank
+    seconds += 4 * _adapter_weights(shape, recipe, layers) * pack.tokens / speed.low_rank
     # The kernel recomputes the scores: five products instead of two.
     seconds += 10 * pack.visible * shape.attention_width / speed.attention
-    seconds += BACKWARD_BYTES * _elementwise_bytes(shape, recipe) * pack.tokens / speed.bytes_moved
+    seconds += BACKWARD_BYTES * _elementwise_bytes(shape, recipe, share) * pack.tokens / speed.bytes_moved
     if recipe.adapter.quantization is not None:
-        seconds += _weight_seconds(shape, recipe, speed)
-    seconds += 2 * _kernel_calls(shape, recipe) * speed.kernel_overhead
-    return shape.layers * seconds
+        seconds += _weight_seconds(shape, recipe, speed, share)
+    seconds += 2 * _kernel_calls(shape, recipe, share) * speed.kernel_overhead
+    return layers * seconds
 
 
 def head_seconds(
@@ -239,12 +242,13 @@ def head_seconds(
     return seconds
 
 
-def _adapter_weights(shape: ModelShape, recipe: Recipe) -> int:
-    return 0 if recipe.adapter.trains_base_weights else trainable_parameters(shape, recipe) // shape.layers
+def _adapter_weights(shape: ModelShape, recipe: Recipe, layers: int) -> float:
+    """Mean weights of the adapters in one of ``layers`` layers, among which are all that have one."""
+    return 0 if recipe.adapter.trains_base_weights else trainable_parameters(shape, recipe) / layers
 
 
-def _elementwise_bytes(shape: ModelShape, recipe: Recipe) -> float:
-    """Bytes read and written per token of one layer in the forward pass, matrix products aside."""
+def _elementwise_bytes(shape: ModelShape, recipe: Recipe, share: float) -> float:
+    """Bytes moved per token of a layer forward, without products; ``share`` of the layers have an adapter."""
     adapter = recipe.adapter
     size = 2 if compute_precision(recipe) == "bf16" else 4
     d, f, queries, keys = (
@@ -260,34 +264,34 @@ def _elementwise_bytes(shape: ModelShape, recipe: Recipe) -> float:
     moved += (5 if shape.mlp_kept == 3 else 2 + 3 * shape.mlp_kept) * f * size
     if adapter.trains_base_weights:
         return moved
+    adapters = 0
     for layer in shape.targets(adapter.layers):
-        moved += adapter.elementwise_passes * layer.outputs * 4
-        moved += (4 + size) * layer.inputs if size != 4 else 0
-        moved += 2 * layer.outputs * size if adapter.quantization is not None else 0
-        moved += 5 * layer.inputs * 4 if adapter.dropout else 0
-    return moved
+        adapters += adapter.elementwise_passes * layer.outputs * 4
+        adapters += (4 + size) * layer.inputs if size != 4 else 0
+        adapters += 2 * layer.outputs * size if adapter.quantization is not None else 0
+        adapters += 5 * layer.inputs * 4 if adapter.dropout else 0
+    return moved + share * adapters
 
 
-def _weight_seconds(shape: ModelShape, recipe: Recipe, speed: MachineSpeed) -> float:
-    """Seconds of one layer that do not depend on the number of tokens."""
+def _weight_seconds(shape: ModelShape, recipe: Recipe, speed: MachineSpeed, share: float) -> float:
+    """Seconds of a layer that do not depend on the number of tokens; ``share`` of the layers have an adapter."""
     adapter = recipe.adapter
     if adapter.quantization is not None:
         return sum(layer.weights for layer in shape.linears) / speed.dequantised
     if adapter.trains_base_weights:
         return 0.0
     work = [adapter.weight_work(layer.inputs, layer.outputs) for layer in shape.targets(adapter.layers)]
-    return (
-        sum(operations for operations, _ in work) / speed.low_rank + sum(moved for _, moved in work) / speed.bytes_moved
-    )
+    operations, moved = (float(sum(each)) for each in zip(*work, strict=True))
+    return share * (operations / speed.low_rank + moved / speed.bytes_moved)
 
 
-def _kernel_calls(shape: ModelShape, recipe: Recipe) -> int:
-    """Kernel calls of one layer, forward."""
+def _kernel_calls(shape: ModelShape, recipe: Recipe, share: float) -> float:
+    """Kernel calls of a layer, forward; ``share`` of the layers have an adapter."""
     adapter = recipe.adapter
     base = 40 + len(shape.linears)
     if adapter.trains_base_weights:
         return base
-    return base + adapter.kernel_calls * len(shape.targets(adapter.layers))
+    return base + share * adapter.kernel_calls * len(shape.targets(adapter.layers))
 
 
 def _optimizer_seconds(shape: ModelShape, recipe: Recipe, speed: MachineSpeed) -> float:
