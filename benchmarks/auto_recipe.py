@@ -82,16 +82,16 @@ def promising(count: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     return [auto(options), *sorted(drawn, key=lambda point: -scores[json.dumps(point)])[:count]]
 
 
-def recipe_of(point: Mapping[str, Any]) -> ft.SFT:
-    """The recipe of a point."""
-    at_the_end = {"eval_steps": 10_000, "load_best_model_at_end": False}  # a point is the model of its last step
+def recipe_of(point: Mapping[str, Any], rows: int) -> ft.SFT:
+    """The recipe of a point. Its result is the model with the lowest validation loss at the end of an epoch."""
     fields = {key: value for key, value in point.items() if key != "rank"}
-    return ft.SFT(adapter=ft.LoRA(rank=point["rank"]), **at_the_end, **fields)
+    return ft.SFT(adapter=ft.LoRA(rank=point["rank"]), eval_steps=-(-rows // point["batch_size"]), **fields)
 
 
-def folder_of(out: Path, name: str, point: Mapping[str, Any]) -> Path:
+def folder_of(name: str, point: Mapping[str, Any], options: argparse.Namespace) -> Path:
     """Where a point's model is."""
-    return out / f"{name}-{recipe_of(point).fingerprint.removeprefix('sha256:')[:16]}" / "model"
+    fingerprint = recipe_of(point, options.rows).fingerprint.removeprefix("sha256:")
+    return options.out / f"{name}-{fingerprint[:16]}" / "model"
 
 
 def measured(tried: Trial, **more: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def measured(tried: Trial, **more: Any) -> dict[str, Any]:
 def run_point(name: str, tried: Trial, point: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Train and score one recipe. Minutes are of processor time, which other work on the machine disturbs little."""
     rows, validation = training_rows(tried, options)
-    folder = folder_of(options.out, name, point)
+    folder = folder_of(name, point, options)
     began = processor_seconds()
     summary = train_point(tried, point, folder, options)
     trained = processor_seconds()
@@ -123,7 +123,7 @@ def run_point(name: str, tried: Trial, point: Mapping[str, Any], options: argpar
 def train_point(tried: Trial, point: Mapping[str, Any], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Train one recipe, and return the run's summary."""
     rows, validation = training_rows(tried, options)
-    return train(Job(recipe_of(point), rows, validation, options.model, folder), lambda kind, data: None)
+    return train(Job(recipe_of(point, options.rows), rows, validation, options.model, folder), lambda kind, data: None)
 
 
 def training_rows(tried: Trial, options: argparse.Namespace) -> tuple[ft.Dataset, ft.Dataset]:
@@ -159,9 +159,9 @@ def run_points(names: list[str], chosen: list[dict[str, Any]], options: argparse
         found = run_point(name, trials[name], point, options)
         with (options.out / f"{name}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")
-        kept = {folder_of(options.out, name, each) for each in (auto(options), best([*done, found])["point"])}
+        kept = {folder_of(name, each, options) for each in (auto(options), best([*done, found])["point"])}
         for line in (*done, found):
-            if (folder := folder_of(options.out, name, line["point"])) not in kept:
+            if (folder := folder_of(name, line["point"], options)) not in kept:
                 shutil.rmtree(folder.parent, ignore_errors=True)
         print(f"{name:10} {found['score']:.3f}  {found['minutes']:5.1f} min  {point}", flush=True)
 
@@ -235,7 +235,7 @@ def reported(
         return ft.Report.load(file)
     source = options.model
     if line is not None:
-        source = folder_of(options.out, name, line["point"])
+        source = folder_of(name, line["point"], options)
         if not source.is_dir():  # the points are from another machine
             train_point(tried, line["point"], source, options)
     model, test = ft.Model(f"local:{source}", tried.task), tried.test.take(options.test)
