@@ -1,6 +1,7 @@
 """Seconds of training until a model is good enough: ftkit beside TRL, with three seeds.
 
-    python benchmarks/time_to_quality.py [--score 0.6] [--seeds 3] [--every 6] [--epochs 3] [--unsloth PYTHON]
+    python benchmarks/time_to_quality.py [--score 0.6] [--seeds 0 1 2] [--every 6] [--epochs 3] [--unsloth PYTHON]
+        [--out runs.jsonl]
 
 The task is ``examples/triage``: messages to a support desk, one of six labels. All sides train the same adapter on the
 same batches at the same learning rate. Every few steps the model is scored on 65 messages that no side trains on, by
@@ -8,12 +9,16 @@ ftkit's engine: ftkit's models during its run, TRL's from the checkpoints that i
 alone, not the scoring and saving. A side that computes padding, or a shared prompt anew for every row, needs more
 seconds for the same model; settings of the batch cannot hide it, because only the score ends the count.
 
+With ``--out`` each run is a line of a file when it is done, and the same command goes on where it was stopped. Two
+commands with different seeds and files may run side by side, each on a core of its own.
+
 ``--unsloth`` names the Python of an environment with ``unsloth==2026.10.9``, ``transformers<=5.17`` and
 ``trl<=1.15``, which is not ftkit's. ``not reached`` says that no scored model of the run was good enough.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 import statistics
 import sys
@@ -99,23 +104,25 @@ def main() -> None:
     parser = options(__doc__, rows=192, repeat=1)
     parser.add_argument("--score", type=float, default=0.6, help="accuracy that is good enough")
     parser.add_argument("--learning-rate", type=float, default=5e-4)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--every", type=int, default=6, help="steps between scored models")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--unsloth", help="the Python of an environment with Unsloth; without it Unsloth is left out")
+    parser.add_argument("--out", type=Path, help="JSON Lines file of finished runs, which are not run again")
     chosen = parser.parse_args()
     chosen_threads(chosen)
-    reached: dict[str, list[tuple[float, float] | None]] = {
-        one.name: [] for one in contenders(chosen.every, chosen.unsloth)
-    }
-    for seed in range(chosen.seeds):
+    done = read_done(chosen.out)
+    for seed in chosen.seeds:
         stated = contest(chosen, seed)
+        if all((seed, one.name) in done for one in stated.contenders):
+            continue
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             told = prepare(stated, folder)
-            if not seed:
-                print(about(stated, told, 1), flush=True)
+            print(about(stated, told, 1), flush=True)
             for contender in stated.contenders:
+                if (seed, contender.name) in done:
+                    continue
                 shutil.rmtree(folder / "trl", ignore_errors=True)  # checkpoints of the side before
                 figures = run(contender, folder)
                 if "failed" in figures:
@@ -123,10 +130,25 @@ def main() -> None:
                     continue
                 if contender.side != "ftkit":
                     figures["scores"] = scores_of_checkpoints(folder / "trl", stated)
-                reached[contender.name].append(seconds_until(chosen.score, figures))
+                done[seed, contender.name] = line = {
+                    "seed": seed, "side": contender.name, "scores": figures["scores"], "steps": figures["steps"]
+                }  # fmt: skip
+                if chosen.out is not None:
+                    with chosen.out.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(line) + "\n")
                 curve = ", ".join(f"{step}: {score:.2f}" for step, score in figures["scores"])
                 print(f"  seed {seed}, {contender.name}: {curve}", file=sys.stderr, flush=True)
-    show(reached, chosen.score)
+    names = [one.name for one in contenders(chosen.every, chosen.unsloth)]
+    runs = {name: [done[seed, name] for seed in chosen.seeds if (seed, name) in done] for name in names}
+    show({name: [seconds_until(chosen.score, one) for one in each] for name, each in runs.items()}, chosen.score)
+
+
+def read_done(file: Path | None) -> dict[tuple[int, str], Mapping[str, Any]]:
+    """Finished runs by seed and side."""
+    if file is None or not file.is_file():
+        return {}
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return {(line["seed"], line["side"]): line for line in lines}
 
 
 def show(reached: Mapping[str, list[tuple[float, float] | None]], wanted: float) -> None:
