@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ftkit.errors import ConfigError, ModelError
-from ftkit.modeling.model_source import find_source
-from ftkit.recipe import RecipeFacts, parse_recipe
+from ftkit.errors import ConfigError
 from ftkit.results.metric_table import MetricTable, is_number
 from ftkit.store import Event, RunRecord, Store
 
@@ -133,7 +131,8 @@ def run_table(records: Sequence[RunRecord], store: Store, where: Sequence[str] =
     """
     conditions = [Condition.parse(text) for text in where]
     newest = store.newest_events(("step", "validation", "report")) if records else {}
-    rows = [(_row(record, newest.get(record.id, {})), record) for record in records]
+    trained = store.newest_logs("training") if records else {}
+    rows = [(_row(record, newest.get(record.id, {}), trained.get(record.id)), record) for record in records]
     for condition in conditions:
         known = any(condition._value(row, record.recipe) is not None for row, record in rows)
         columns = {"tag", *(name for row, _ in rows for name in row)}
@@ -165,7 +164,14 @@ def sorted_rows(table: MetricTable, by: str) -> MetricTable:
     return MetricTable([*having, *lacking])
 
 
-def _row(record: RunRecord, newest: Mapping[str, Event]) -> dict[str, Any]:
+def _row(record: RunRecord, newest: Mapping[str, Event], trained: Event | None) -> dict[str, Any]:
+    # What "auto" stood for when the run was trained, which a later version of ftkit may choose otherwise.
+    resolved = {} if trained is None else trained.data.get("recipe", {})
+    chosen = {
+        name: resolved.get(name, value) if value == "auto" else value
+        for name in ("learning_rate", "epochs", "batch_size")
+        for value in [record.recipe.get(name)]
+    }
     adapter = record.recipe.get("adapter")
     adapter = adapter if isinstance(adapter, Mapping) else {}
     step, validation, report = (
@@ -183,9 +189,7 @@ def _row(record: RunRecord, newest: Mapping[str, Event]) -> dict[str, Any]:
         "kind": record.recipe.get("kind"),
         "adapter": adapter.get("kind"),
         "rank": adapter.get("rank", adapter.get("init_rank")),
-        "learning_rate": _learning_rate(record),
-        "epochs": record.recipe.get("epochs"),
-        "batch_size": record.recipe.get("batch_size"),
+        **chosen,
         "rows": record.rows,
         "step": step.get("step"),
         "steps": step.get("steps"),
@@ -199,18 +203,6 @@ def _row(record: RunRecord, newest: Mapping[str, Event]) -> dict[str, Any]:
         "cost_usd": _number(record.summary.get("cost_usd")),
         "notes": record.notes,
     }
-
-
-def _learning_rate(record: RunRecord) -> Any:
-    """The learning rate; on this machine, the number that "auto" stands for, if the model is here, too."""
-    rate = record.recipe.get("learning_rate")
-    if rate != "auto" or record.backend != "local":
-        return rate
-    try:
-        recipe, size = parse_recipe(record.recipe), find_source(record.model).size()
-    except (ConfigError, ModelError):  # a plug-in or a model that is no longer here
-        return rate
-    return rate if size.hidden_size is None else recipe.auto_rate(RecipeFacts(0, size=size))
 
 
 def _number(value: Any) -> float | None:

@@ -14,7 +14,7 @@ from ftkit.errors import RunError, RunNotFoundError
 from ftkit.files import home
 from ftkit.store.database import Database
 from ftkit.store.record import Event, EventKind, RunRecord, RunState
-from ftkit.store.stored_rows import UnreadableRunError, event_of, events_of, json_of, record_of
+from ftkit.store.stored_rows import UnreadableRunError, events_of, json_of, newest_events_of, newest_logs_of, record_of
 
 __all__ = ["RunTransaction", "Store", "StoreWarning", "UnreadableRunError"]
 
@@ -331,17 +331,20 @@ class Store:
         Returns:
             By the run's id, the events by their kind.
         """
-        marks = ", ".join("?" * len(kinds))
         with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT run_id, seq, at, kind, data FROM events WHERE seq IN "  # noqa: S608  (marks are all "?")
-                f"(SELECT max(seq) FROM events WHERE kind IN ({marks}) GROUP BY run_id, kind)",
-                tuple(kinds),
-            ).fetchall()
-        newest: dict[str, dict[str, Event]] = {}
-        for run_id, *row in rows:
-            newest.setdefault(run_id, {})[row[2]] = event_of(*row)
-        return newest
+            return newest_events_of(connection, kinds)
+
+    def newest_logs(self, message: str) -> dict[str, Event]:
+        """Return the newest log event of each run that has a message, for lists of runs.
+
+        Args:
+            message: the whole message.
+
+        Returns:
+            The events by the run's id.
+        """
+        with self._reading() as connection:
+            return newest_logs_of(connection, message)
 
     def last_seq(self, run_id: str) -> int:
         """Return the number of a run's last event.
@@ -353,9 +356,8 @@ class Store:
             Its ``seq``; 0 if the run has no events.
         """
         with self._reading() as connection:
-            return int(
-                connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run_id = ?", (run_id,)).fetchone()[0]
-            )
+            row = connection.execute("SELECT coalesce(max(seq), 0) FROM events WHERE run_id = ?", (run_id,)).fetchone()
+        return int(row[0])
 
     def tracker_positions(self, run_id: str) -> dict[str, tuple[int, int | None]]:
         """Return how far the trackers of a run have come.

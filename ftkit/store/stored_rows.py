@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from pydantic import ValidationError
 from ftkit.errors import RunError
 from ftkit.store.record import Event, RunRecord
 
-__all__ = ["UnreadableRunError", "event_of", "events_of", "json_of", "record_of"]
+__all__ = [
+    "UnreadableRunError",
+    "event_of",
+    "events_of",
+    "json_of",
+    "newest_events_of",
+    "newest_logs_of",
+    "record_of",
+]
 
 
 class UnreadableRunError(RunError):
@@ -46,6 +55,46 @@ def events_of(connection: sqlite3.Connection, run_id: str, after: int) -> list[E
         "SELECT seq, at, kind, data FROM events WHERE run_id = ? AND seq > ? ORDER BY seq", (run_id, after)
     ).fetchall()
     return [event_of(*row) for row in rows]
+
+
+def newest_events_of(connection: sqlite3.Connection, kinds: Sequence[str]) -> dict[str, dict[str, Event]]:
+    """Read the newest event of each run and kind.
+
+    Args:
+        connection: the open database.
+        kinds: the kinds.
+
+    Returns:
+        By the run's id, the events by their kind.
+    """
+    marks = ", ".join("?" * len(kinds))
+    rows = connection.execute(
+        "SELECT run_id, seq, at, kind, data FROM events WHERE seq IN "  # noqa: S608  (marks are all "?")
+        f"(SELECT max(seq) FROM events WHERE kind IN ({marks}) GROUP BY run_id, kind)",
+        tuple(kinds),
+    ).fetchall()
+    newest: dict[str, dict[str, Event]] = {}
+    for run_id, *row in rows:
+        newest.setdefault(run_id, {})[row[2]] = event_of(*row)
+    return newest
+
+
+def newest_logs_of(connection: sqlite3.Connection, message: str) -> dict[str, Event]:
+    """Read the newest log event of each run that has a message.
+
+    Args:
+        connection: the open database.
+        message: the whole message.
+
+    Returns:
+        The events by the run's id.
+    """
+    rows = connection.execute(
+        "SELECT run_id, seq, at, kind, data FROM events WHERE kind = 'log' AND "
+        "CASE WHEN json_valid(data) THEN json_extract(data, '$.message') END = ? ORDER BY seq",
+        (message,),
+    ).fetchall()
+    return {run_id: event_of(*row) for run_id, *row in rows}
 
 
 def event_of(seq: int, at: float, kind: str, data: str | bytes) -> Event:

@@ -31,6 +31,8 @@ def store(ftkit_home: Path, tiny_model: str) -> Store:
             store.append(f"run-{number}", "step", {"step": step, "steps": 60, "loss": 2 / (step + number)})
         store.append(f"run-{number}", "validation", {"step": 30, "loss": 1.0 + number})
         store.append(f"run-{number}", "validation", {"step": 60, "loss": 0.5 + number})
+    for rate in (5e-4, 1.4e-3):  # it was resumed
+        store.append("run-0", "log", {"message": "training", "recipe": {"learning_rate": rate, "batch_size": 4}})
     store.append("run-1", "report", {"primary": "accuracy", "metrics": {"accuracy": 0.9}, "rows": 5})
     return store
 
@@ -43,7 +45,8 @@ def test_runs_are_found_by_what_they_are(store: Store) -> None:
     assert ids() == ["run-2", "run-1", "run-0"]
     assert ids("rank>=8", "state=succeeded") == ["run-1"]
     assert ids("adapter.rank=16") == ["run-2"]
-    assert ids("learning_rate=1.4e-3") == ["run-0"]  # what "auto" stands for with this small model
+    assert ids("learning_rate=1.4e-3") == ids("batch_size=4") == ["run-0"]  # what "auto" stood for when it was trained
+    assert ids("batch_size=auto") == ["run-2", "run-1"]  # nothing says what they took
     assert ids("score>0.8") == ["run-1"]
     assert ids("tag=baseline") == ids("tags=baseline") == ["run-0"]
     assert ids("name~VIS", "tag!=baseline", sort="validation_loss") == ["run-1", "run-2"]
