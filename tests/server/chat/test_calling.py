@@ -51,7 +51,7 @@ def caller(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_the_answer_has_the_call_and_no_text(caller: str) -> None:
     model = ft.Model(f"local:{caller}", ft.Task(), sampling=ft.Sampling(max_output_tokens=40))
-    report = ft.evaluate(model, ft.Dataset.from_rows(asks(2)), metrics=[CALLED])
+    report = ft.evaluate(model, ft.Dataset.from_rows(asks(2)), metrics=[CALLED], probes=None)
     assert report[CALLED.name].value == 1
     [row, _] = report.rows
     assert (row.text, row.finish_reason) == ("", "tool_calls")
