@@ -87,13 +87,12 @@ class AdapterTuner(Generic[AdapterT]):
             raise RefusedError(
                 f"adapter.target_modules: {error}", backend="local", fields=("adapter.target_modules",)
             ) from None
-
         others = [
             name
             for name, parameter in adapted.named_parameters()
-            if parameter.requires_grad and "lora_" in name and not any(f".{each}" in name for each in inside)
+            if inside and parameter.requires_grad and "lora_" in name and not any(f".{each}" in name for each in inside)
         ]
-        if inside and others:
+        if others:
             raise RefusedError(
                 f"adapter.layers_to_transform: PEFT adapts other layers of a {model.config.model_type} model too, "
                 f"e.g. {others[0]}; leave it out, or name linear layers in adapter.target_modules",
