@@ -6,8 +6,8 @@
 
 ``--data`` holds one folder for each public task: addresses, snips, gsm8k, bfcl, sql (JSON Lines; the loaders in
 ``auto_recipe_tasks.py`` say which columns). ``examples/visits`` is the sixth. A point of the sweep is one recipe on one
-task: trained on ``--rows`` rows, and scored on ``--validation`` other rows of the training file (GSM8K and SQL, of
-which this model solves too few to count, by the probability per token of the written solution). The first point is
+task: trained on ``--rows`` rows, and scored on ``--validation`` other rows of the training file (GSM8K, SQL and BFCL,
+of which this model solves too few to count, by the probability per token of the written answer). The first point is
 ``ft.SFT()``, in which all is ``"auto"``; the others are drawn so that every value of every field comes up equally
 often. All of them run on Snips, which takes a tenth of the others' time; ``"auto"`` and the ``--promising`` best ones
 there, the best first, run on the other tasks (a race, as irace runs it: López-Ibáñez et al. 2016). Each point is a line
