@@ -214,7 +214,8 @@ def table(options: argparse.Namespace) -> None:
         tried, first = TASKS[name](options.data), next(line for line in lines if line["point"] == auto(options))
         kept = {"base": None, "4 examples": None, "`auto`": first, "best of the sweep": best(lines)}
         for label, line in kept.items():
-            report = reported(name, tried, label, line, options)
+            same = label != "`auto`" and line is not None and line["point"] == first["point"]
+            report = reported(name, tried, "`auto`" if same else label, line, options)
             found, probes = report[tried.metric], report.probes
             general = text = "–"
             if probes is not None and probes.general is not None:
