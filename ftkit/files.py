@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,7 @@ __all__ = [
     "folder_aside",
     "free_bytes",
     "home",
+    "remove_folder",
     "remove_unfinished",
     "replace_folder",
     "says_disk_full",
@@ -122,6 +124,24 @@ def folder_aside(target: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
         if handle is not None:
             os.close(handle)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder to whose files other processes may be appending.
+
+    It is renamed first, so that nothing is made in it by name while it is emptied.
+
+    Args:
+        folder: the folder, which may be missing.
+    """
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{_UNFINISHED[0]}")
+    try:
+        os.rename(folder, aside)
+    except FileNotFoundError:
+        return
+    except OSError:
+        aside = folder
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,25 @@ def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monke
     write_atomically(target / "file.txt", "text")
     assert [kind for kind, _ in calls] == ["sync", "name", "sync"]
     assert calls[-1] == ("sync", str(target))
+
+
+def test_a_folder_is_removed_though_others_append_to_its_files(tmp_path: Path) -> None:
+    for turn in range(10):
+        folder = tmp_path / "answering" / f"channel-{turn}"
+        folder.mkdir(parents=True)
+        stopped = threading.Event()
+
+        def append(file: Path, stopped: threading.Event = stopped) -> None:
+            while not stopped.is_set():
+                with contextlib.suppress(FileNotFoundError), file.open("ab") as opened:
+                    opened.write(b"{}\n")
+
+        writers = [threading.Thread(target=append, args=(folder / f"{number}.jsonl",)) for number in range(3)]
+        for writer in writers:
+            writer.start()
+        files.remove_folder(folder)
+        stopped.set()
+        for writer in writers:
+            writer.join()
+        assert not list(folder.parent.iterdir())
+    files.remove_folder(tmp_path / "missing")

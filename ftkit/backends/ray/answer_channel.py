@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -15,7 +14,7 @@ from typing_extensions import override
 from ftkit.backends.ray.json_lines import JsonLines, Lines
 from ftkit.backends.ray.object_lines import ObjectLines
 from ftkit.backends.ray.object_store import ObjectStore, is_address
-from ftkit.files import create_folder
+from ftkit.files import create_folder, remove_folder
 
 __all__ = ["AnswerChannel", "answer_channel"]
 
@@ -119,7 +118,7 @@ class _Folder(AnswerChannel):
 
     @override
     def delete(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_folder(self._folder)
 
 
 class _Objects(AnswerChannel):

@@ -20,7 +20,7 @@ from ftkit.backends.ray.run_files import RunFiles, Workspace
 from ftkit.backends.ray.run_objects import RunObjects
 from ftkit.backends.ray.shared_files import keep_file
 from ftkit.errors import HostError, RunError
-from ftkit.files import create_folder, folder_aside, replace_folder, write_atomically
+from ftkit.files import create_folder, folder_aside, remove_folder, replace_folder, write_atomically
 from ftkit.training.sample_log import SAMPLES
 
 __all__ = ["RunFolder", "run_files"]
@@ -176,7 +176,7 @@ class RunFolder(RunFiles):
     @override
     def delete(self) -> None:
         for folder in (self.path, self._storage / "ray" / self.path.name):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_folder(folder)
 
     @override
     @contextlib.contextmanager
