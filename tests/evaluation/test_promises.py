@@ -207,8 +207,8 @@ CELLS = [(population, rows) for population in populations() for rows in populati
     ],
 )
 def test_every_cell_of_the_table_is_inside_the_promise(population: Population, rows: int) -> None:
-    """100 runs in the quick version see gross faults; the slow ones and docs/statistics.md hold the promise itself."""
-    runs = 100 if rows == population.sizes[1] else 2_000
+    """50 runs in the quick version see gross faults; the slow ones and docs/statistics.md hold the promise itself."""
+    runs = 50 if rows == population.sizes[1] else 2_000
     cell = simulate(population, rows, runs)
     slack = 3 * (0.05 * 0.95 / runs) ** 0.5
     for covered in (cell.value_covered, cell.change_covered):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from collections.abc import Callable
@@ -47,8 +46,11 @@ def assert_nothing_left(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "form"),
     [
-        *itertools.product(["lora", "qlora"], ["merged", "adapter"]),
+        ("lora", "merged"),
+        ("qlora", "merged"),
+        ("qlora", "adapter"),
         ("lora", "ollama"),
+        pytest.param("lora", "adapter", marks=pytest.mark.slow),
         *(
             pytest.param(kind, form, marks=pytest.mark.slow)
             for kind in ADAPTERS

@@ -211,7 +211,7 @@ def test_large_answers_come_whole() -> None:
 
 
 @pytest.mark.parametrize("grader", ["loop", "ft.MultiGrader(graders={'a': loop, 'b': loop}, calculate_output='a + b')"])
-@pytest.mark.parametrize("seconds", [0.02, 1.0])
+@pytest.mark.parametrize("seconds", [pytest.param(0.02, marks=pytest.mark.slow), 1.0])
 def test_a_wait_for_it_can_be_interrupted(grader: str, seconds: float) -> None:
     code = f"""
         import ftkit as ft, signal

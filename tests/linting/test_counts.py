@@ -17,9 +17,12 @@ from ftkit.linting import parallel_scan, variant_counter
 from ftkit.linting.scan import scan
 from ftkit.linting.variant_counter import VariantCounter
 from tests.linting.planted import BASES, PLANTS
+from tests.tiny import quick_first
 
 COMBINATIONS = [(keep, workers) for keep in (1, 10, 1000) for workers in (1, 2, 3)]
 SOME = [(1000, 1), (1000, 3), (10, 2), (1, 1), (1, 3)]
+LONG = ("plain chats", "visits")
+"""Bases like others, whose rows take ten seconds."""
 SLOW = ["L005"]
 """The classifier reads all rows together, in one process."""
 
@@ -45,7 +48,7 @@ def planted_rows(name: str, role: str) -> list[Any]:
     return mixed
 
 
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("name", quick_first(BASES, *(name for name in BASES if name not in LONG)))
 def test_counts_do_not_depend_on_what_is_kept_or_who_scans(name: str, tmp_path: Path, in_process: None) -> None:
     base = BASES[name]
     train = base.opened(planted_rows(name, "train"), tmp_path / "train.jsonl")

@@ -30,8 +30,8 @@ UNITS = [
     *("$.a", '["a"]', "\\u00", "\r\n", "a\n", " \n", "1st ", "- ", "**a", "x = 1 ", "...", "a!"),
     *("…", "'", '{"a":'),
 ]  # fmt: skip
-SIZE = 20_000
-LIMIT_S = 0.4
+SIZE = 10_000
+LIMIT_S = 0.2
 
 
 def texts(size: int) -> Iterator[tuple[str, str]]:
@@ -81,12 +81,12 @@ def test_a_pattern_takes_linear_time(pattern: re.Pattern[Any], is_searched: bool
     "unit", ["1-", "a", " ", "eyJ", "://a:", "key = ", "key  ", "[1,", '{"a":', "M10.5,20.3 L", "a@a."]
 )
 def test_a_rule_takes_linear_time(chats: Any, codes: str, unit: str) -> None:
-    text = f"x {unit * (100_000 // len(unit))} x"
-    padded = f"api key{' ' * 50_000}"
+    text = f"x {unit * (50_000 // len(unit))} x"
+    padded = f"api key{' ' * 25_000}"
     data = chats((text, text), (padded, padded), ("q", f"```\n{text}"), ("q", f"Here: {text}"))
     start = time.process_time()
     ft.lint(data, select=[codes], workers=1)
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize(

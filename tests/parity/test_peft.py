@@ -14,6 +14,7 @@ import ftkit as ft
 from ftkit.modeling.tokenized_example import TokenizedConversation
 from tests.parity.ftkit_side import run_job
 from tests.parity.rows import of_different_lengths, recipe, sequences_of, tokens_of
+from tests.tiny import quick_first
 
 EVERY_LINEAR = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
 PAIRS: dict[str, tuple[Any, PeftConfig]] = {
@@ -59,7 +60,7 @@ def padded(rows: list[TokenizedConversation]) -> dict[str, torch.Tensor]:
     return batch
 
 
-@pytest.mark.parametrize("kind", sorted(PAIRS))
+@pytest.mark.parametrize("kind", quick_first(PAIRS, "lora", "upper layers", "dora"))
 def test_an_adapter_begins_and_moves_as_peft_alone_does(
     kind: str, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -77,6 +77,7 @@ def test_loss_and_gradients_of_a_batch_are_those_of_trl_and_of_transformers_alon
         assert ran.summary["shared_prefix"]
 
 
+@pytest.mark.slow
 def test_token_accuracy_of_a_batch_is_that_of_trl_and_of_transformers_alone(
     tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,8 +1,8 @@
-"""Trains one job in children that are killed at random moments until one of them comes to the end.
+"""Trains one job in a child, and again in children that are killed at random moments until one comes to the end.
 
     python -m tests.training.killing MODEL OUTPUT ADAPTER SEED KILLS
 
-ADAPTER is that of a run on demonstrations, or "reinforcement".
+ADAPTER is that of a run on demonstrations, or "reinforcement". The results are OUTPUT/whole and OUTPUT/killed.
 
 This process imports torch once and computes nothing, so its children can be forked quickly and safely. The job's data
 come from a fixed list. Prints how often a child was killed.
@@ -30,7 +30,13 @@ def main(model: str, output: str, adapter: str, seed: int, kills: int) -> None:
     else:
         changes = {"epochs": 30, "learning_rate": 5e-2} if adapter == "adalora" else {"epochs": 24}
         chosen = recipe(ADAPTERS[adapter], save_steps=1, eval_steps=3, **changes)
-    job = Job(chosen, rows(), rows(4, first=40), model, Path(output))
+    train_in_children(chosen, model, Path(output, "whole"), seed, 0)
+    print(train_in_children(chosen, model, Path(output, "killed"), seed, kills))
+
+
+def train_in_children(chosen: Recipe, model: str, output: Path, seed: int, kills: int) -> int:
+    """Train until a child comes to the end; returns how often one was killed."""
+    job = Job(chosen, rows(), rows(4, first=40), model, output)
     draw, killed = random.Random(seed), 0
     while True:
         began = time.monotonic()
@@ -45,8 +51,7 @@ def main(model: str, output: str, adapter: str, seed: int, kills: int) -> None:
             if ended:
                 if status:
                     sys.exit(f"a child failed with status {status}")
-                print(killed)
-                return
+                return killed
             time.sleep(0.002)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

@@ -85,6 +85,7 @@ def test_a_run_that_dies_again_and_again_ends_bit_by_bit_as_one_that_did_not(run
     assert not broken.job.checkpoints.exists()
 
 
+@pytest.mark.slow
 def test_a_full_model_goes_on_where_it_was(runner):
     chosen = recipe(ADAPTERS["full"], epochs=2, save_steps=1)
     whole, broken = runner(chosen), runner(chosen)

@@ -75,6 +75,7 @@ def test_training_is_noisy_and_validation_is_not(tiny_model, tmp_path):
     assert noisy.losses[-1] < noisy.losses[0]
 
 
+@pytest.mark.slow
 def test_a_noisy_run_that_dies_goes_on_with_the_same_noise(tiny_model, tmp_path):
     chosen = recipe(neftune_noise_alpha=5.0, epochs=3, save_steps=2)
     whole, broken = (Runner(tiny_model, tmp_path / name, chosen) for name in ("whole", "broken"))
