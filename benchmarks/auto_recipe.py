@@ -263,7 +263,7 @@ def main() -> None:
         if command == "sweep":
             one.add_argument("--out", type=Path, required=True)
             one.add_argument("--points", type=int, default=12, help="recipes beside auto")
-            one.add_argument("--promising", type=int, default=6, help=f"of them, how many go on from {QUICK}")
+            one.add_argument("--promising", type=int, default=4, help=f"of them, how many go on from {QUICK}")
         else:
             one.add_argument("out", type=Path)
         if command != "rules":
