@@ -439,7 +439,7 @@ def test_what_never_left_is_sent_again_at_once(home: Path, host: LaggingHost) ->
     with pytest.raises(HostError, match="did not reach the host") as caught:
         ft.train(ft.SFT(epochs=1), rows("a"), backend=where)
     assert not caught.value.unsure
-    assert host.clock.now - began < 10
+    assert host.clock.now - began == pytest.approx(5.0)
 
 
 def test_a_proxy_without_the_routes_is_said_while_it_is_retried(
@@ -572,3 +572,15 @@ def test_the_policys_notices_name_the_call_the_reason_and_the_end() -> None:
     assert (notice.tries, notice.error) == (2, "openai: reading the job was refused with 503")
     assert 0 < notice.until <= 3.0
     assert "Tried 2 times; trying again until " in str(notice)
+
+
+@pytest.mark.parametrize(("retry_after_s", "waited_s"), [(None, 5.0), (4.0, 8.0)], ids=["backoff", "retry-after"])
+def test_only_a_wait_that_the_host_asks_for_goes_beyond_the_budget(retry_after_s: float | None, waited_s: float) -> None:
+    waits: list[float] = []
+
+    def fails() -> None:
+        raise HostError("refused with 503", status=503, passing=True, retry_after_s=retry_after_s)
+
+    with pytest.raises(HostError):
+        RetryPolicy(budget_s=5.0, sleep=waits.append, on_retry=lambda notice: None)(fails)
+    assert sum(waits) == pytest.approx(waited_s, abs=0.5)  # two waits of the host's, each with jitter

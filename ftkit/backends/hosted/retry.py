@@ -51,7 +51,8 @@ class RetryPolicy:
     """How failing calls are retried, and how often a job is polled.
 
     Attributes:
-        budget_s: total waiting time in seconds after which a call is given up.
+        budget_s: total waiting time in seconds after which a call is given up. Only a wait that the host asks for goes
+            beyond it.
         longest_s: longest wait between two attempts, in seconds. A ``retry-after`` of the host may be twice as long.
         poll_s: seconds between two polls of a job, for a new job and at most.
         settle_s: how long, in seconds, what was created by a call of unknown outcome may take to appear in the host's
@@ -228,7 +229,10 @@ class RetryPolicy:
 
     def _wait(self, state: Any) -> float:
         error = state.outcome.exception()
-        return self.delay_s(state.attempt_number, error.retry_after_s if isinstance(error, HostError) else None)
+        asked_s = error.retry_after_s if isinstance(error, HostError) else None
+        delay_s = self.delay_s(state.attempt_number, asked_s)
+        # Less than the host asks for would be refused again, so only a wait of our own is cut to the rest of the budget.
+        return delay_s if asked_s else min(delay_s, max(0.0, self.budget_s - float(state.idle_for)))
 
 
 Patience = RetryPolicy
