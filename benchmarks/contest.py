@@ -169,8 +169,8 @@ def compete(contest: Contest, *, repeat: int) -> dict[str, list[dict[str, Any]]]
     runs: dict[str, list[dict[str, Any]]] = {one.name: [] for one in contest.contenders}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        told = prepare(contest, folder)
-        print(about(contest, told, repeat), flush=True)
+        counts = prepare(contest, folder)
+        print(about(contest, counts, repeat), flush=True)
         for _ in range(repeat):
             for contender in contest.contenders:
                 earlier = runs[contender.name]
@@ -187,15 +187,15 @@ def short(figures: Mapping[str, Any]) -> str:
     return f"{figures['examples'] / figures['seconds']:.3f} examples/s, {figures['peak'] / 1e6:.0f} MB"
 
 
-def about(contest: Contest, told: Mapping[str, int], repeat: int) -> str:
+def about(contest: Contest, counts: Mapping[str, int], repeat: int) -> str:
     from importlib.metadata import version
 
     recipe, rows = contest.recipe, len(contest.rows)
     threads = os.environ.get("OMP_NUM_THREADS", f"{os.cpu_count()}")
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "peft", "trl"))
     return (
-        f"{rows} rows, {told['tokens'] / rows:.0f} tokens a row ({told['supervised'] / rows:.0f} of them supervised, "
-        f"the longest row {told['longest']}); {recipe.adapter.kind}, batch size {recipe.batch_size}, "
+        f"{rows} rows, {counts['tokens'] / rows:.0f} tokens a row ({counts['supervised'] / rows:.0f} of them "
+        f"supervised, the longest row {counts['longest']}); {recipe.adapter.kind}, batch size {recipe.batch_size}, "
         f"{recipe.precision}\n"
         f"best of {repeat}; {threads} threads, Python {platform.python_version()}, {packages}"
     )

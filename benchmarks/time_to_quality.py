@@ -118,8 +118,8 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            told = prepare(stated, folder)
-            print(about(stated, told, 1), flush=True)
+            counts = prepare(stated, folder)
+            print(about(stated, counts, 1), flush=True)
             for contender in stated.contenders:
                 if (seed, contender.name) in done:
                     continue

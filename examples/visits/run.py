@@ -66,7 +66,7 @@ def main() -> None:
     rate = "auto" if chosen.adapter == "full" else 2e-3
     # A model that learns only records answers everything with one. Rehearsing general prompts takes a fifth of a step.
     # Harm is measured on 16 prompts at every evaluation, and only a model within the budget can be the result.
-    preserve = None if chosen.no_preserve else ft.Preserve(max_rows=128, held_out=16, max_output_tokens=24)
+    preserve = None if chosen.no_preserve else ft.Preserve(max_rows=128, held_out=16, max_output_tokens=24, kl=1.0)
     recipe = ft.SFT(
         epochs=chosen.epochs,
         batch_size=4,

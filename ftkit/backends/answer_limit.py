@@ -24,7 +24,7 @@ _NUMBER_BYTES = 24
 def with_automatic_limit(
     sampling: Sampling, output: Output | None, targets: Iterable[str] = (), *, thought_tokens: int | None
 ) -> tuple[Sampling, str]:
-    """Put a number in the place of ``max_output_tokens="auto"``.
+    """Put a number in place of ``max_output_tokens="auto"``.
 
     Args:
         sampling: how answers are sampled.
@@ -76,7 +76,7 @@ def automatic_limit(output: Output | None, targets: Iterable[str] = ()) -> tuple
 def limited_sampling(
     sampling: Sampling, output: Output, requests: Sequence[Request], thought_tokens: Callable[[], int | None]
 ) -> Sampling:
-    """Put a number in the place of ``max_output_tokens="auto"`` where the task itself bounds the answers.
+    """Put a number in place of ``max_output_tokens="auto"`` where the task itself bounds the answers.
 
     Args:
         sampling: how answers are sampled.

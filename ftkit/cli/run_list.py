@@ -148,7 +148,7 @@ def annotate(
     run_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the run, or a unique prefix.", show_default=False)],
     *,
     name: Annotated[str | None, typer.Option(help="New name; an empty one removes it.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="New tags, in the place of the old ones. Repeatable.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="New tags, in place of the old ones. Repeatable.")] = None,
     notes: Annotated[str | None, typer.Option(help="New notes; empty ones remove them.")] = None,
 ) -> None:
     """Change the name, the tags or the notes of a run."""

@@ -29,7 +29,7 @@ _METHODS = {
 
 
 def other_method(name: str) -> str:
-    """Say what to use in the place of a method of another library.
+    """Say what to use in place of a method of another library.
 
     Args:
         name: the method's name.

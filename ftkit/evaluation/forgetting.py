@@ -1,4 +1,4 @@
-"""Forgetting: abilities that a tuned model lost outside its task, told from its format bleeding through."""
+"""Forgetting: what a tuned model lost outside its task, as distinct from format bleed-through."""
 
 from __future__ import annotations
 

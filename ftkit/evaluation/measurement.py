@@ -214,7 +214,7 @@ def _reused(journals: Sequence[Journal | None]) -> ReusedAnswers | None:
 
 
 def _limited(model: EvaluableModel, sampling: Sampling, rows: Sequence[Row]) -> tuple[Sampling, str | None]:
-    """The options with a number in the place of ``max_output_tokens="auto"``, and where it comes from."""
+    """The options with a number in place of ``max_output_tokens="auto"``, and where it comes from."""
     if "max_output_tokens" in sampling.model_fields_set and sampling.max_output_tokens != "auto":
         return sampling, None
     targets = [str(row.completion.get("content") or "") for row in rows if row.completion is not None]

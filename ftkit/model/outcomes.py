@@ -13,7 +13,7 @@ from ftkit.task import Task
 __all__ = ["OnError", "check_on_error", "outcomes"]
 
 OnError = Literal["raise", "return"]
-"""Raise the error of a row, or return it in the place of the row's answer."""
+"""Raise the error of a row, or return it in place of the row's answer."""
 
 
 def check_on_error(value: str) -> None:

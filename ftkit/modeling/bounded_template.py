@@ -146,7 +146,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         budget.step()
         name = getattr(__obj, "__name__", None)
         if name in GROWING:
-            # The sandbox puts a function of its own in the place of ``str.format``.
+            # The sandbox puts a function of its own in place of ``str.format``.
             subject = getattr(getattr(__obj, "__wrapped__", __obj), "__self__", None)
             if name == "join" and args and isinstance(args[0], Iterator):
                 args = (list(budget.counted(args[0])), *args[1:])

@@ -94,7 +94,7 @@ class Recipe(DeclaredModel):
     needs_rollouts: ClassVar[bool] = False
     """Whether it trains on answers that the model samples during training."""
     score_head: ClassVar[bool] = False
-    """Whether the model ends in one score, as reward models do, in the place of a vocabulary."""
+    """Whether the model ends in one score, as reward models do, in place of a vocabulary."""
     token_loss: ClassVar[bool] = False
     """Whether the loss is nats per token. A loss near 0 then means that the rows are memorised."""
     monitored: ClassVar[Literal["loss", "reward"]] = "loss"
@@ -236,7 +236,7 @@ class Recipe(DeclaredModel):
         return {}
 
     def resolve(self, facts: RecipeFacts) -> Self:
-        """Return the same recipe with a number in the place of every ``"auto"``.
+        """Return the same recipe with a number in place of every ``"auto"``.
 
         Args:
             facts: what the numbers depend on.

@@ -15,7 +15,7 @@ __all__ = ["ORPO"]
 class ORPO(Recipe):
     """Odds ratio preference optimisation (Hong et al. 2024, arXiv 2403.07691): learn an answer, and avoid a worse one.
 
-    One stage in the place of SFT and DPO, without a reference model. With P an answer's likelihood, the geometric mean
+    One stage in place of SFT and DPO, without a reference model. With P an answer's likelihood, the geometric mean
     of its tokens' probabilities, and odds = P / (1 − P), the loss is the negative log-likelihood of the chosen
     conversation minus beta · log σ(log (odds of chosen / odds of rejected)).
     """

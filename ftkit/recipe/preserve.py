@@ -21,7 +21,7 @@ class Preserve(DeclaredModel):
 
     Each optimiser step also computes some general prompts with the answers of the model as it was before the first
     step. On these answers KL(before ‖ now) over the whole vocabulary is added to the loss (as in Learning without
-    Forgetting, Li and Hoiem 2016, arXiv 1606.09282, with rehearsal prompts in the place of the task's inputs). The same
+    Forgetting, Li and Hoiem 2016, arXiv 1606.09282, with rehearsal prompts in place of the task's inputs). The same
     divergence on held-out prompts is measured at every evaluation and compared with ``budget``. With ``QLoRA`` the
     model before is the quantised one: what quantisation itself costs is not in the figure.
     """

@@ -253,7 +253,7 @@ class Run(Generic[AnswerT]):
 
         Args:
             name: the new name; ``""`` removes it.
-            tags: the new tags, in the place of all earlier ones.
+            tags: the new tags, in place of all earlier ones.
             notes: the new notes; ``""`` removes them.
 
         Returns:

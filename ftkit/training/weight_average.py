@@ -1,4 +1,4 @@
-"""An exponential moving average of the trained weights, evaluated and returned in the place of the last ones."""
+"""An exponential moving average of the trained weights, evaluated and returned in place of the last ones."""
 
 from __future__ import annotations
 

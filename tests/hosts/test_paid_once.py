@@ -575,7 +575,7 @@ def test_the_policys_notices_name_the_call_the_reason_and_the_end() -> None:
 
 
 @pytest.mark.parametrize(("retry_after_s", "waited_s"), [(None, 5.0), (4.0, 8.0)], ids=["backoff", "retry-after"])
-def test_only_a_wait_that_the_host_asks_for_goes_beyond_the_budget(retry_after_s: float | None, waited_s: float) -> None:
+def test_only_a_wait_that_the_host_asks_for_exceeds_the_budget(retry_after_s: float | None, waited_s: float) -> None:
     waits: list[float] = []
 
     def fails() -> None:

@@ -430,7 +430,7 @@ def grpo(
         processing_class=_tokenizer(folder), peft_config=config, rollout_func=rollout,
     )  # fmt: skip
     trainer.current_gradient_accumulation_steps = 1
-    trainer.use_vllm, trainer._last_loaded_step = corrects, 0  # the answers above stand in the place of vLLM's
+    trainer.use_vllm, trainer._last_loaded_step = corrects, 0  # the answers above stand in place of vLLM's
     _put(drawn, trainer.model)
     trainer.model.train()
     batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))

@@ -231,7 +231,7 @@ class RetryPolicy:
         error = state.outcome.exception()
         asked_s = error.retry_after_s if isinstance(error, HostError) else None
         delay_s = self.delay_s(state.attempt_number, asked_s)
-        # Less than the host asks for would be refused again, so only a wait of our own is cut to the rest of the budget.
+        # Less than the host asks for would be refused again, so only the backoff is cut to the rest of the budget.
         return delay_s if asked_s else min(delay_s, max(0.0, self.budget_s - float(state.idle_for)))
 
 

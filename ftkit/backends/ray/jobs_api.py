@@ -84,7 +84,7 @@ class _NoSuchJobError(Exception):
 
 
 def _bounded_client(base: Any, url: str) -> Any:
-    """Ray's client with a time limit, and with the errors told apart that Ray raises as one."""
+    """Ray's client with a time limit, and with the errors separated that Ray raises as one."""
 
     def request(self: Any, method: str, endpoint: str, *args: Any, **kwargs: Any) -> Any:
         limits = {"timeout": _CALL_S, "stream": True, "hooks": {"response": _read_bounded}, **kwargs}

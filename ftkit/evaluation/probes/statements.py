@@ -61,7 +61,7 @@ class Question:
         text: The question, with number words as digits.
         words: Its words with a meaning, in lower case.
         asking: Those of them in the sentence that asks.
-        told: Those of them in the sentences before that.
+        background: Those of them in the sentences before that.
         nouns: Those of them that follow an article.
         prepositions: The prepositions before words of the question.
         of: Those of them that "of" follows.
@@ -71,7 +71,7 @@ class Question:
     text: str
     words: frozenset[str]
     asking: frozenset[str]
-    told: frozenset[str]
+    background: frozenset[str]
     nouns: frozenset[str]
     prepositions: frozenset[str]
     of: frozenset[str]
@@ -108,7 +108,7 @@ class Question:
         Returns:
             Whether it is so.
         """
-        return self.asks(word) and not any(same_word(word, own) for own in self.told)
+        return self.asks(word) and not any(same_word(word, own) for own in self.background)
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,15 @@ def question_of(text: str) -> Question:
     lowers = [[word.lower for word in clause.words] for clause in clauses]
     last = max((match.end() for match in re.finditer(r"[.!:]\s", text[: text.find("?") + 1])), default=0)
     asking = {word.lower for clause in clauses for word in clause.words if word.start >= last and word.kind == "word"}
-    told = {word.lower for clause in clauses for word in clause.words if word.start < last and word.kind == "word"}
+    background = {
+        word.lower for clause in clauses for word in clause.words if word.start < last and word.kind == "word"
+    }
     pairs = [pair for each in lowers for pair in pairwise(each)]
     return Question(
         text=text,
-        words=frozenset((asking | told) - _ASKING),
+        words=frozenset((asking | background) - _ASKING),
         asking=frozenset(asking - _ASKING),
-        told=frozenset(told - _ASKING),
+        background=frozenset(background - _ASKING),
         nouns=frozenset(second for first, second in pairs if first in DETERMINERS),
         prepositions=frozenset(
             first

@@ -1,4 +1,4 @@
-"""One vLLM server: started here or told by its address, with the adapters that ftkit has loaded into it."""
+"""One vLLM server: started here, or running at a given address, with the adapters that ftkit has loaded into it."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def references(items: str | Sequence[Any]) -> list[str]:
 
 
 def resolved(items: Sequence[Any], stored: Mapping[str, Mapping[str, Any]]) -> list[Any]:
-    """Put the items of earlier responses in the place of references to them.
+    """Put the items of earlier responses in place of references to them.
 
     Args:
         items: ``input`` of a request.

@@ -1,4 +1,4 @@
-"""Rollouts of reinforcement by a program in the place of vLLM, which knows nothing: so does the model in training."""
+"""Rollouts of reinforcement by a program in place of vLLM, which knows nothing: so does the model in training."""
 
 from __future__ import annotations
 
