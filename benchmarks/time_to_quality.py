@@ -13,14 +13,14 @@ With ``--out`` each run is a line of a file when it is done, and the same comman
 commands with different seeds and files may run side by side, each on a core of its own.
 
 ``--unsloth`` names the Python of an environment with ``unsloth==2026.10.9``, ``transformers<=5.17`` and
-``trl<=1.15``, which is not ftkit's. ``not reached`` says that no scored model of the run was good enough.
+``trl<=1.15``, which is not ftkit's. Uninstall ``torchvision`` there: Unsloth refuses its build for GPUs beside a torch
+for CPUs. ``not reached`` says that no scored model of the run was good enough.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import statistics
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -139,8 +139,7 @@ def main() -> None:
                 curve = ", ".join(f"{step}: {score:.2f}" for step, score in figures["scores"])
                 print(f"  seed {seed}, {contender.name}: {curve}", file=sys.stderr, flush=True)
     names = [one.name for one in contenders(chosen.every, chosen.unsloth)]
-    runs = {name: [done[seed, name] for seed in chosen.seeds if (seed, name) in done] for name in names}
-    show({name: [seconds_until(chosen.score, one) for one in each] for name, each in runs.items()}, chosen.score)
+    show(names, chosen.seeds, done, chosen.score)
 
 
 def read_done(file: Path | None) -> dict[tuple[int, str], Mapping[str, Any]]:
@@ -151,19 +150,20 @@ def read_done(file: Path | None) -> dict[tuple[int, str], Mapping[str, Any]]:
     return {(line["seed"], line["side"]): line for line in lines}
 
 
-def show(reached: Mapping[str, list[tuple[float, float] | None]], wanted: float) -> None:
-    """Print seconds by seed, and how many times as long a side takes on average as the first one."""
-    width = max(map(len, reached)) + 2
+def show(names: list[str], seeds: list[int], done: Mapping[tuple[int, str], Mapping[str, Any]], wanted: float) -> None:
+    """Print seconds by seed, and how many times as long each side takes as the first one with the same seed."""
+    reached = {run: seconds_until(wanted, figures) for run, figures in done.items()}
+    width = max(map(len, names)) + 2
     for at, clock in enumerate(("by the wall", "of processor time")):
         print(f"seconds {clock} until an accuracy of {wanted:g}, by seed")
-        first: float | None = None
-        for name, pairs in reached.items():
-            seconds = [pair[at] for pair in pairs if pair is not None]
-            shown = "".join(f"{'not reached' if pair is None else format(pair[at], '.1f'):>13}" for pair in pairs)
-            mean = statistics.mean(seconds) if seconds and len(seconds) == len(pairs) else None
-            first = first or mean
-            ratio = "" if mean is None or first is None else f"{mean / first:7.1f}x"
-            print(f"{name:{width}}{shown}{ratio}")
+        for name in names:
+            cells = []
+            for seed in seeds:
+                pair, first = reached.get((seed, name)), reached.get((seed, names[0]))
+                ratio = f" {pair[at] / first[at]:.1f}x" if pair and first else ""
+                missing = "not reached" if (seed, name) in done else "failed"
+                cells.append(f"{f'{pair[at]:.1f}{ratio}' if pair else missing:>15}")
+            print(f"{name:{width}}{''.join(cells)}")
 
 
 if __name__ == "__main__":
