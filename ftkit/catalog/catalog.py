@@ -238,9 +238,13 @@ class Catalog(BaseModel):
             name: id or alias of a model, or the name of a tuned version.
 
         Returns:
-            The earliest date on which training, the model or the service ends for everybody; None if none is known.
+            The earliest date on which training or the service ends for everybody; where no end of training is known,
+            that of the model counts, too. None if no date is known.
         """
-        return self._earliest(provider, name, ("training", "service", "model"))
+        rows = self.deadlines(provider, name)
+        # A host may go on training a model whose base it no longer serves, as Azure does.
+        dated = any(row.ends == "training" and row.model != "*" and row.for_all for row in rows)
+        return self._earliest(provider, name, ("training", "service") if dated else ("training", "service", "model"))
 
     def stops(self, provider: str, name: str, *, tuned: bool = True) -> Deadline | None:
         """Find the date on which a model or its tuned versions stop answering.

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from ftkit.backends import Answer, Request, Sampling
+from ftkit.evaluation.model_identity import model_identity
 from ftkit.files import canonical_digest, home, says_disk_full
 from ftkit.results.json_values import canonical, plain
 from ftkit.results.resources import ReusedAnswers
@@ -109,9 +110,7 @@ class Journal:
         folder: Path | None = None,
     ) -> None:
         contents = [[request.messages, request.tools, _output(request)] for request in requests]
-        # "observed" facts appear only after the first answer, so they cannot identify the model.
-        known = {name: value for name, value in about.items() if name != "observed"}
-        key = canonical_digest(canonical(plain([model, known, sampling.model_dump(), contents])))
+        key = canonical_digest(canonical(plain([model, model_identity(about), sampling.model_dump(), contents])))
         self._name = key.removeprefix("sha256:")[:32]
         self._folder = home() / "evaluations" if folder is None else folder
         self._writable = True

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from ftkit.backends import Request
 from ftkit.counts import counted
-from ftkit.errors import ConfigError, OutputError
+from ftkit.errors import ConfigError, OutputError, ReportError
 from ftkit.evaluation.metric_statistics import MetricStatistics, cluster_ids
 from ftkit.evaluation.metrics import RowMetric
 from ftkit.evaluation.paired_difference import metric_change
@@ -172,7 +172,7 @@ def judge_pairs(
         The decisions, and the change of the share of rows won with its interval.
 
     Raises:
-        ReportError: the reports do not hold the same rows.
+        ReportError: the reports do not hold the same rows, or no row has an answer in both.
         ConfigError: none of the judge's replies can be parsed.
     """
     import numpy as np
@@ -184,9 +184,12 @@ def judge_pairs(
         "<second>\n{second}\n</second>",
         output=_CHOICE_SCHEMA,
     )
-    different = [(row, other) for row, other in pairs if row.said != other.said]
+    answered = [all(row.finish_reason != "error" for row in pair) for pair in pairs]
+    if not any(answered):
+        raise ReportError("no row has an answer in both reports, so there is nothing to judge")
+    different = [pair for pair, whole in zip(pairs, answered, strict=True) if whole and pair[0].said != pair[1].said]
     columns = [
-        {**_columns(row), "first": first.text, "second": second.text}
+        {**_columns(row), "first": first.said, "second": second.said}
         for row, other in different
         for first, second in ((row, other), (other, row))
     ]
@@ -197,7 +200,9 @@ def judge_pairs(
     decisions = {
         id(row): _decision(choices[2 * index], choices[2 * index + 1]) for index, (row, _) in enumerate(different)
     }
-    by_pair = [decisions.get(id(row), "same") for row, _ in pairs]
+    by_pair: list[Decision] = [
+        decisions.get(id(row), "same") if whole else "unread" for (row, _), whole in zip(pairs, answered, strict=True)
+    ]
     counted = [index for index, decision in enumerate(by_pair) if decision != "unread"]
     clusters = cluster_ids(*([pairs[index][side] for index in counted] for side in (0, 1)))
     metric = RowMetric(name="preferred", description=f"rows won, as {model.name} judges")

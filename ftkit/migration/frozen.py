@@ -11,7 +11,9 @@ from ftkit.data import Dataset
 from ftkit.error_text import Argument, ErrorText
 from ftkit.errors import MigrationError, ModelError, ReportError
 from ftkit.evaluation.measurement import measured_report
+from ftkit.evaluation.metrics import MetricContext, Metrics, select_metrics
 from ftkit.evaluation.request_runner import RequestOptions
+from ftkit.evaluation.scoring import measure
 from ftkit.migration.rows import MigrationRows
 from ftkit.migration.sampling import model_to_ask
 from ftkit.migration.state import MigrationFolder
@@ -120,7 +122,7 @@ def freeze(
                 step="freeze",
             )
         if failed:
-            report = _without(report, rows.test, failed)
+            report = _without(report, rows.test, failed, rows.metrics)
             state.unanswered = failed
         _keep(folder, report)
     folder.drop_answers(_ANSWERS)
@@ -166,18 +168,20 @@ def _keep(folder: MigrationFolder, report: Report) -> None:
     folder.save()
 
 
-def _without(report: Report, test: Dataset, failed: Sequence[int]) -> Report:
-    """The same report without some rows, measured again."""
+def _without(report: Report, test: Dataset, failed: Sequence[int], metrics: Metrics) -> Report:
+    """The same report without some rows, measured again by the scores that the rows have: no grader is asked."""
     gone = set(failed)
     kept = [position for position in range(len(report.rows)) if position not in gone]
+    rows = tuple(report.rows[position] for position in kept)
+    selected = select_metrics(metrics, MetricContext(report.output, rows, report.comparators))
     fields = {name: getattr(report, name) for name in type(report).model_fields}
     fields |= {
-        "rows": tuple(report.rows[position] for position in kept),
+        "rows": rows,
+        "metrics": measure(rows, selected, confidence=report.confidence),
         "dataset_fingerprint": test.select(kept).fingerprint,
         "cost": report.cost.model_copy(update={"failed_share": 0.0}),
     }
-    smaller = Report.model_construct(**fields)
-    return smaller.rescore(primary=report.primary, comparators=report.comparators)
+    return Report.model_construct(**fields)
 
 
 def _check_given(report: Report, rows: MigrationRows, old: str) -> None:

@@ -13,7 +13,7 @@ from ftkit.errors import ConfigError
 from ftkit.schema.json_path import json_path
 from ftkit.schema.keywords import ANNOTATIONS, KEYWORDS, map_placed_subschemas
 
-__all__ = ["STRICT_KEYWORDS", "check_strict"]
+__all__ = ["STRICT_FORMATS", "STRICT_KEYWORDS", "check_strict"]
 
 STRICT_KEYWORDS = frozenset(
     (
@@ -27,7 +27,8 @@ STRICT_KEYWORDS = frozenset(
 _TAKEN = STRICT_KEYWORDS | ANNOTATIONS | {"$id", "maxLength", "minLength"}
 """The two lengths are supported except for fine-tuned models; here they are held like the rest."""
 
-_FORMATS = frozenset({"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"})
+STRICT_FORMATS = frozenset({"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uuid"})
+"""Formats of texts that strict mode supports."""
 _MAX_NESTING = 10
 _MAX_PROPERTIES = 5_000
 _MAX_ENUM_VALUES = 1_000
@@ -101,8 +102,8 @@ def _check_part(part: dict[str, Any], path: str, *, optional: bool) -> None:
     if not {"type", "anyOf", "$ref", "enum", "const"} & part.keys():
         raise ConfigError(f'"type" is missing at {path}, and strict mode requires it')
     form = part.get("format")
-    if form is not None and form not in _FORMATS:
-        known = ", ".join(sorted(_FORMATS))
+    if form is not None and form not in STRICT_FORMATS:
+        known = ", ".join(sorted(STRICT_FORMATS))
         raise ConfigError(f'"format": "{form}" is not permitted at {path} in strict mode; it takes {known}')
     types = part.get("type")
     if "object" in (types if isinstance(types, list) else [types]) or "properties" in part:

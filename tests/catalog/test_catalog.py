@@ -47,6 +47,26 @@ def test_a_model_that_has_ended_takes_no_training_either() -> None:
     assert closes.on == date(2026, 10, 23)
 
 
+def test_azure_trains_a_model_whose_base_it_no_longer_serves() -> None:
+    closes = load_catalog().training_closes("azure", "o4-mini-2025-04-16")
+    assert closes is not None
+    assert (closes.ends, closes.on) == ("training", date(2027, 4, 16))
+
+
+@pytest.mark.parametrize(
+    ("name", "on"),
+    [
+        ("o3", date(2026, 12, 11)),
+        ("gpt-4o-2024-11-20", date(2027, 1, 14)),
+        ("ft:gpt-3.5-turbo-0125:acme::abc", date(2026, 10, 23)),
+    ],
+)
+def test_graders_and_older_models_have_their_end(name: str, on: date) -> None:
+    stops = load_catalog().stops("openai", name)
+    assert stops is not None
+    assert stops.on == on
+
+
 def test_tuned_models_on_azure_outlive_their_base() -> None:
     known = load_catalog()
     tuned, base = known.stops("azure", MINI), known.stops("azure", MINI, tuned=False)

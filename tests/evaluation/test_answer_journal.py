@@ -183,3 +183,15 @@ def test_a_killed_evaluation_leaves_what_it_was_given(answered: int) -> None:
         assert sorted(again.known()) == list(range(answered))
     assert time.monotonic() - started < 5
     assert files() == []
+
+
+def test_kept_answers_outlive_a_new_price_and_a_new_client() -> None:
+    def of(**changes: Any) -> str:
+        about = {"model": "m", "host": "https://host", "price": {"input": 1}, "versions": {"openai": "3.0"}}
+        with Journal("m", about | changes, requests(), Sampling()) as journal:
+            return journal.batch.name
+
+    assert of() == of(price={"input": 2}, batch_price={"input": 1}, versions={"openai": "3.1"}, observed={"a": 1})
+    assert of() != of(host="https://another")
+    # The libraries of a local model compute its answers.
+    assert of(host=None) != of(host=None, versions={"torch": "2.13"})

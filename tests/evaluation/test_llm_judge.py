@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
-from ftkit.errors import ConfigError
+from ftkit.errors import ConfigError, ReportError
 from ftkit.evaluation import Report, evaluate, judge, judge_pairs
 from tests.evaluation.scripted import ECHO, ScriptedModel, answered, answers, dataset, failed
 
@@ -85,3 +85,18 @@ def test_a_judge_that_only_follows_the_order_decides_nothing(tmp_path: Path) -> 
 def test_a_judge_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="critic cannot judge: not one of its 6 decisions"):
         judge_pairs(Critic(lambda part: "the first!"), *reports(tmp_path, ["a"] * 3, ["b"] * 3), "?")
+
+
+def test_a_row_without_an_answer_is_not_judged(tmp_path: Path) -> None:
+    """A failed request is no bad answer, and the judge is not paid for it."""
+    data = dataset(tmp_path, ECHO, ["x"] * 8)
+    first = evaluate(ScriptedModel(ECHO, answers(["a"] * 8)), data, label="old")
+    said = ["b", "b", "a", *[failed("gone")] * 5]
+    second = evaluate(ScriptedModel(ECHO, answers(said)), data, label="new")
+    critic = Critic(lambda part: better("first" if part["first"] == "b" else "second"))
+    found = judge_pairs(critic, first, second, "?")
+    assert [found.count(kind) for kind in ("after", "before", "same", "unread")] == [2, 0, 1, 5]
+    assert len(critic.asked) == 4
+    nothing = evaluate(ScriptedModel(ECHO, answers([failed("gone")] * 8)), data, label="new")
+    with pytest.raises(ReportError, match="nothing to judge"):
+        judge_pairs(critic, first, nothing, "?")

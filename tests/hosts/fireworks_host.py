@@ -86,7 +86,7 @@ class FireworksFake(Fake):
             job["state"] = "JOB_STATE_CANCELLED"
         elif action == "resume":
             job["state"] = "JOB_STATE_RUNNING"
-        elif job["state"] not in ("JOB_STATE_COMPLETED", "JOB_STATE_CANCELLED", "JOB_STATE_FAILED"):
+        elif job["state"].removeprefix("JOB_STATE_") not in ("COMPLETED", "CANCELLED", "FAILED", "PAUSED"):
             self.looks[key] += 1
             at = min(self.looks[key] // 2, len(_LIFE) - 1)  # a look at the job, and one at its progress
             job |= {"state": f"JOB_STATE_{_LIFE[at]}", "jobProgress": {"percent": 100 * at // 6, "epoch": 0}}

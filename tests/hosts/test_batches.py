@@ -81,6 +81,17 @@ def test_a_parameter_that_is_refused_is_left_out_of_the_next_batch(openai_fake, 
     assert len(openai_fake.batches.all) == 3
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_an_option_that_was_left_out_before_is_refused_when_it_is_written(openai_fake, model, notes, batch):
+    openai_fake.rejects = {"seed": "is not supported"}
+    ft.evaluate(model, notes, progress=False)
+    before = len(openai_fake.calls)
+    with pytest.raises(RefusedError, match="does not take seed") as caught:
+        ft.evaluate(model, notes, sampling=ft.Sampling(seed=3), batch=batch, progress=False)
+    assert caught.value.fields == ("seed",)
+    assert len(openai_fake.calls) == before
+
+
 def test_batches_hold_no_more_than_the_host_takes(openai_fake, model, notes, home):
     home.mkdir(exist_ok=True)
     (home / "catalog.toml").write_text(

@@ -59,6 +59,26 @@ def test_together_trains_and_gives_the_weights_out(together, notes, tmp_path):
     }  # fmt: skip
 
 
+def test_a_fraction_of_alpha_is_refused_by_hosts_that_take_whole_numbers(together, notes):
+    fake, where = together
+    for alpha in (0.5, 24.5):
+        with pytest.raises(RefusedError, match="whole number") as caught:
+            ft.train(ft.SFT(adapter=ft.LoRA(rank=8, lora_alpha=alpha)), notes, backend=where)
+        assert caught.value.fields == ("adapter.lora_alpha",)
+    assert not fake.jobs
+
+
+def test_a_job_that_fireworks_paused_is_said_to_be_paused_and_resumes(fireworks, notes):
+    fake, where = fireworks
+    run = ft.train(ft.SFT(epochs=1), notes, backend=where)
+    (job,) = fake.jobs.values()
+    job["state"] = "JOB_STATE_PAUSED"  # at the host's own site
+    where.poll_schedule.reset()
+    assert run.state == "running"
+    assert run.record.handle["paused"]
+    assert run.resume().wait(progress=False).state == "succeeded"
+
+
 def test_together_takes_preferences(together, pairs):
     fake, where = together
     ft.train(ft.DPO(beta=0.2, loss_type="sigmoid_norm"), pairs, backend=where).wait(progress=False)

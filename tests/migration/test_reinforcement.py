@@ -82,3 +82,13 @@ def test_what_a_job_by_reinforcement_held_answers_to_is_the_task(account: Accoun
     certificate = Certificate.load(folder / "certificate.json")
     assert certificate.task["output"]["kind"] == "json"
     assert certificate.task["output"]["name"] == "team"
+
+
+def test_rows_without_an_answer_are_left_out_of_a_migration_led_by_a_grader(account: Account, folder: Path) -> None:
+    job = reinforced(account)
+    account.failing = {5}
+    done = migrate(job, "--to", LUNA, "--margin", "0.2", "--yes", "--leave-out-failed", folder=folder)
+    assert done.exit_code == 0, done.output
+    certificate = Certificate.load(folder / "certificate.json")
+    assert certificate.primary == "right"
+    assert certificate.replaced.value == pytest.approx(37 / 39)

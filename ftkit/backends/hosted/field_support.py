@@ -18,6 +18,7 @@ __all__ = [
     "FieldSupportTable",
     "check_fields",
     "flatten_recipe",
+    "fractional_alpha",
 ]
 
 Support = Literal["honoured", "translated", "refused", "no effect"]
@@ -139,3 +140,18 @@ def _default(field: Any) -> Any:
 def _default_adapter(recipe: Recipe) -> str:
     default = type(recipe).model_fields["adapter"].get_default(call_default_factory=True)
     return str(getattr(default, "kind", ""))
+
+
+def fractional_alpha(recipe: Recipe) -> dict[str, str]:
+    """Check ``lora_alpha`` for hosts that take a whole number.
+
+    Args:
+        recipe: the recipe.
+
+    Returns:
+        By dotted name, what the host accepts; empty if it accepts the value.
+    """
+    alpha: Any = getattr(recipe.adapter, "lora_alpha", "auto")
+    if alpha == "auto" or (alpha >= 1 and float(alpha).is_integer()):
+        return {}
+    return {"adapter.lora_alpha": "the host takes a whole number from 1 on"}

@@ -120,7 +120,7 @@ def _add_events(run: RunTransaction, events: Sequence[RemoteEvent], result_event
 
 
 def _set_state(run: RunTransaction, job: RemoteJob, results: JobResults, url: str) -> None:
-    handle, paused = JobHandle.require(run.record), job.status == "paused"
+    handle, paused = JobHandle.require(run.record), job.status.lower() == "paused"
     if paused != handle.paused:
         handle.save(run, paused=paused)
         run.append("log", {"message": "the host has paused the job" if paused else "the host has resumed the job"})

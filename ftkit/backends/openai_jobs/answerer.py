@@ -295,9 +295,18 @@ class OpenAIAnswerer(Answerer):
         )
         form = API_FORMS[plan.api]
         body = form.body(self._endpoint, self._asked_as, request, plan)
+        written = frozenset(sampling.model_fields_set - (set() if sampling.constrained else {"constrained"}))
+        # What an earlier request did not need is left out in silence only where nobody wrote it.
+        lost = sorted({OPTIONS[name] for name in body if name in self._left_out} & written)
+        if lost:
+            raise RefusedError(
+                f"{self._endpoint.name}: the model {self._model!r} does not take {' and '.join(lost)}, as it said when "
+                "it was asked before",
+                backend=self._endpoint.name,
+                fields=tuple(lost),
+            )
         body = {name: value for name, value in body.items() if name not in self._left_out}
-        unwritten = set() if sampling.constrained else {"constrained"}
-        return ApiRequest(form, body, plan, frozenset(sampling.model_fields_set - unwritten))
+        return ApiRequest(form, body, plan, written)
 
     def _batch_calls(self, requests: Mapping[int, Request], sampling: Sampling) -> dict[str, ApiRequest]:
         """By id, as many requests as one batch takes, from the first one on. All of them ask the same API."""

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
+from ftkit.backends.hosted.field_support import fractional_alpha
 from ftkit.backends.hosted.host_profile import HostProfile
 from ftkit.backends.hosted.redaction import redact
 from ftkit.backends.hosted.retry import RetryPolicy
@@ -95,7 +96,7 @@ class OpenAIJobs(HostedBackend[OpenAIHost]):
 
     @override
     def out_of_range(self, recipe: Recipe) -> dict[str, str]:
-        problems = {}
+        problems = fractional_alpha(recipe) if self.profile.adapters else {}
         if recipe.epochs != "auto" and recipe.epochs > _MAX_EPOCHS:
             problems["epochs"] = f"at most {_MAX_EPOCHS}"
         if recipe.batch_size != "auto" and recipe.batch_size > _MAX_BATCH_SIZE:

@@ -141,7 +141,7 @@ def _adapter_hyperparameters(profile: HostProfile, recipe: Recipe, rows: int) ->
     if not recipe.adapter.trains_base_weights:
         sent |= {
             "lora_r" if profile.parameters == "top" else "lora_rank": adapter["rank"],
-            "lora_alpha": int(adapter["lora_alpha"]),
+            "lora_alpha": int(adapter["lora_alpha"]),  # whole, see fractional_alpha
             "lora_dropout": adapter["lora_dropout"],
         }
     return sent

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ftkit.errors import ConfigError
 from ftkit.schema import JsonOutput, Output
-from ftkit.schema.strict_schema import STRICT_KEYWORDS
+from ftkit.schema.strict_schema import STRICT_FORMATS, STRICT_KEYWORDS, check_strict
 
 __all__ = ["response_format"]
 
@@ -46,20 +47,17 @@ def _supported(schema: Any) -> Any:
             kept[keyword] = {name: _supported(inner) for name, inner in value.items()}
         elif keyword in ("enum", "const"):
             kept[keyword] = value
-        elif keyword in STRICT_KEYWORDS:
+        elif keyword == "oneOf" and "anyOf" not in schema:
+            kept["anyOf"] = _supported(value)  # of a tagged union no two branches hold at once
+        elif keyword in STRICT_KEYWORDS and (keyword != "format" or value in STRICT_FORMATS):
             kept[keyword] = _supported(value)
     return kept
 
 
-def _is_strict(schema: Any) -> bool:
-    """Whether each object requires all its keys and allows no others, as strict mode demands."""
-    if isinstance(schema, list):
-        return all(map(_is_strict, schema))
-    if not isinstance(schema, Mapping):
-        return True
-    if schema.get("type") == "object" or "properties" in schema:
-        names = set(schema.get("properties", {}))
-        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != names:
-            return False
-    nested = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
-    return all(map(_is_strict, (*nested, schema.get("items"), schema.get("anyOf"))))
+def _is_strict(schema: dict[str, Any]) -> bool:
+    """Whether strict mode takes the schema; it refuses the whole request otherwise."""
+    try:
+        check_strict(schema)
+    except ConfigError:
+        return False
+    return True

@@ -12,6 +12,7 @@ from typing_extensions import override
 from ftkit.backends.answer import Answerer
 from ftkit.backends.hosted.backend import HostedBackend
 from ftkit.backends.hosted.endpoint import Endpoint
+from ftkit.backends.hosted.field_support import fractional_alpha
 from ftkit.backends.hosted.http import Http
 from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.hosted.weight_archive import unpack_weights
@@ -73,9 +74,10 @@ class Together(HostedBackend[TogetherHost]):
     def out_of_range(self, recipe: Recipe) -> dict[str, str]:
         listed = load_catalog().model(*self.catalog_key())
         max_rank, rank = None if listed is None else listed.max_rank, getattr(recipe.adapter, "rank", None)
-        if listed is None or max_rank is None or rank is None or rank <= max_rank:
-            return {}
-        return {"adapter.rank": f"the model takes adapters up to rank {max_rank} ({listed.source})"}
+        problems = fractional_alpha(recipe)
+        if listed is not None and max_rank is not None and rank is not None and rank > max_rank:
+            problems["adapter.rank"] = f"the model takes adapters up to rank {max_rank} ({listed.source})"
+        return problems
 
     @override
     def request_body(

@@ -86,7 +86,7 @@ def request_parameters(recipe: Recipe, rows: int, *, validated: bool) -> dict[st
         training_type = {
             "type": "Lora",
             "lora_r": adapter["rank"],
-            "lora_alpha": int(adapter["lora_alpha"]),
+            "lora_alpha": int(adapter["lora_alpha"]),  # whole, see fractional_alpha
             "lora_dropout": adapter["lora_dropout"],
             "lora_trainable_modules": modules if isinstance(modules, str) else ",".join(modules),
         }

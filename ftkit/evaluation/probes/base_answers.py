@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ftkit.errors import ReportError
+from ftkit.evaluation.model_identity import model_identity
 from ftkit.evaluation.request_runner import EvaluableModel
 from ftkit.files import canonical_digest, home
 from ftkit.results.json_values import canonical, plain
@@ -58,6 +59,5 @@ def load_base_report(model: EvaluableModel, fingerprint: str) -> Report | None:
 def _path(model: EvaluableModel, fingerprint: str) -> Path | None:
     if Path(model.name.partition(":")[2]).exists():
         return None
-    about = {name: value for name, value in model.about().items() if name != "observed"}
-    key = canonical_digest(canonical(plain([model.name, about, fingerprint])))
+    key = canonical_digest(canonical(plain([model.name, model_identity(model.about()), fingerprint])))
     return home() / "probes" / f"{key.removeprefix('sha256:')[:32]}.json"

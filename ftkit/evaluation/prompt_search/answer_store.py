@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from ftkit.backends import Answer, Request, Sampling
 from ftkit.errors import StorageError
+from ftkit.evaluation.model_identity import model_identity
 from ftkit.evaluation.request_runner import EvaluableModel
 from ftkit.files import canonical_digest, says_disk_full
 from ftkit.results.json_values import canonical, plain
@@ -66,7 +67,7 @@ class AnswerStore:
             One hash for each request, in order.
         """
         # "observed" facts appear only after the first answer, so they cannot identify the model.
-        about = {name: value for name, value in plain(model.about()).items() if name != "observed"}
+        about = model_identity(plain(model.about()))
         same = canonical(plain([model.name, about, sampling.model_dump()]))
         return [canonical_digest(canonical(plain([same, _content(request)]))) for request in requests]
 
