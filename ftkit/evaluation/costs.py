@@ -16,7 +16,7 @@ from ftkit.evaluation.provenance import training_cost
 from ftkit.results.report import Report
 from ftkit.results.report_row import RowResult
 from ftkit.results.resources import BreakEven, Cost
-from ftkit.results.row_pairing import RIGHT
+from ftkit.results.row_failure import is_right
 from ftkit.schema import DeclaredModel
 
 __all__ = ["Prices", "break_even", "cost_of", "gpu_price", "right_answers"]
@@ -73,6 +73,7 @@ def gpu_price(gpu: str) -> Prices:
 def cost_of(
     rows: Sequence[RowResult],
     primary: str,
+    higher_is_better: bool,
     wall_s: float,
     *,
     model: str,
@@ -87,6 +88,7 @@ def cost_of(
     Args:
         rows: scored rows.
         primary: name of the headline metric, which decides which answers are right.
+        higher_is_better: which direction of that metric is good.
         wall_s: seconds from the first request to the last answer.
         model: the model's name.
         about: the model's description, which names the catalogue's price that the backend used.
@@ -128,7 +130,7 @@ def cost_of(
     if used is not None or hourly is not None:
         source = f"{source} ({price_source})"
     training = training_cost(model, hourly, price_source) if training_usd is None else (training_usd, _GIVEN)
-    right = sum(right_answers(row, primary) for row in rows)
+    right = sum(right_answers(row, primary, higher_is_better=higher_is_better) for row in rows)
     return Cost(
         total_usd=total,
         per_1000_usd=None if total is None or not answered else total / len(answered) * len(answers) / len(rows) * 1000,
@@ -141,20 +143,23 @@ def cost_of(
     )
 
 
-def right_answers(row: RowResult, primary: str) -> int:
+def right_answers(row: RowResult, primary: str, *, higher_is_better: bool = True) -> int:
     """Count the right answers to a row.
 
     Args:
         row: a scored row.
-        primary: name of the metric that decides; an answer is right if its score reaches 1.
+        primary: name of the metric that decides; an answer is right if its score reaches 1, or 0 of an error.
+        higher_is_better: which direction of that metric is good.
 
     Returns:
         Number of right answers, at most the number of samples.
     """
-    others = [answer.scores.get(primary) or 0.0 for answer in row.others]
-    # The row's score is the mean over all answers.
-    first = (row.scores.get(primary) or 0.0) * len(row.answers) - sum(others)
-    return sum(score >= RIGHT for score in (first, *others))
+    mean = row.scores.get(primary)
+    if mean is None:
+        return 0
+    others = [score for answer in row.others if (score := answer.scores.get(primary)) is not None]
+    first = mean * (1 + len(others)) - sum(others)  # the row's score is the mean over the scored answers
+    return sum(is_right(score, higher_is_better=higher_is_better) for score in (first, *others))
 
 
 def _by_token(answer: RowResult, prices: Prices) -> float:

@@ -229,7 +229,9 @@ def _absent_facts(rows: Sequence[Row]) -> Iterator[Evidence]:
 def _good_enough(prompted: Sequence[Report], good_enough: float) -> Iterator[Evidence]:
     for report in prompted:
         metric = report.headline
-        if metric.low is not None and metric.low >= good_enough:
+        if metric.unit != "rate" or metric.low is None or metric.high is None:
+            continue
+        if (metric.low if metric.higher_is_better else 1 - metric.high) >= good_enough:
             yield Evidence(
                 speaks_for="prompt",
                 sentence=f"{report.label} reaches {_reached(report)}, which is above {percent_text(good_enough)}; "

@@ -146,6 +146,8 @@ def fit_curve(reports: Sequence[tuple[int, Report]], *, seed: int = 0) -> Learni
         scores = [row.scores.get(name) for _, row in paired_rows(first, report)]
         if first[name].unit != "rate" or any(score is None for score in scores):
             raise ConfigError(f"a learning curve needs a rate that every row has a score for; {name} is none")
+        if not first[name].higher_is_better:
+            raise ConfigError(f"a learning curve needs a rate of what is right; {name} is better when it is lower")
         columns.append([float(score or 0.0) for score in scores])
     tallies = np.column_stack([*columns, np.ones(len(first.rows))])
     sums = cluster_sums(tallies, cluster_ids(first.rows))

@@ -182,6 +182,7 @@ def measured_report(
             cost=cost_of(
                 results,
                 primary,
+                next(metric.higher_is_better for metric in selected if metric.name == primary),
                 wall_s,
                 model=model.name,
                 about=about,

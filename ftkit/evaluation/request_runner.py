@@ -15,7 +15,7 @@ from ftkit.arguments import check_kind
 from ftkit.backends import Answer, OnAnswer, Request, Sampling
 from ftkit.backends.deadline import Deadline
 from ftkit.backends.hosted.concurrency import ConcurrencyLimiter, RateLimiter
-from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.backends.hosted.retry import MAX_PAID_REPEATS, RetryPolicy
 from ftkit.counts import counted
 from ftkit.errors import ConfigError, ModelError
 from ftkit.evaluation.answer_journal import Journal, KeptAnswers
@@ -267,7 +267,9 @@ def _send_each(
             request = replace(requests[index], deadline=Deadline.after(options.timeout_s))
             (answer,) = _call(model, [request], sampling)
             pace.add_tokens(answer.input_tokens + answer.output_tokens)
-            if answer.retry_after_s is None or attempt == options.attempts:
+            # A host may have charged for an answer that came too late.
+            tries = min(options.attempts, 1 + MAX_PAID_REPEATS) if answer.timed_out else options.attempts
+            if answer.retry_after_s is None or attempt >= tries:
                 with lock:
                     on_answer(index, answer)
                 return answer

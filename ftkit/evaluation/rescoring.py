@@ -45,7 +45,9 @@ def rescore(
     selected = select_metrics(metrics, MetricContext(report.output, report.rows, fields))
     primary = headline(selected, primary)
     rows = score_rows(report.rows, selected)
-    total, right = report.cost.total_usd, sum(right_answers(row, primary) for row in rows)
+    higher_is_better = next(metric.higher_is_better for metric in selected if metric.name == primary)
+    right = sum(right_answers(row, primary, higher_is_better=higher_is_better) for row in rows)
+    total = report.cost.total_usd
     # model_copy would keep the cached digest of the old content.
     fields_of_report = {name: getattr(report, name) for name in type(report).model_fields}
     return Report.model_construct(

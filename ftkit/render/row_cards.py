@@ -206,7 +206,7 @@ class _Entry:
 def _cards(entries: list[_Entry], report: Report, filters: Mapping[str, str], primary: str | None = None) -> Cards:
     primary = primary or report.primary
     fields, choices = report.output.fields(), getattr(report.output, "choices", ())
-    facets = RowFacets(primary, fields, report.comparators, choices)
+    facets = RowFacets(primary, report[primary].higher_is_better, fields, report.comparators, choices)
     shown = entries
     if len(entries) > MAX_CARDS:  # those that show something first
         shown = sorted(entries, key=lambda entry: _DULL.get(entry.kind, 0))[:MAX_CARDS]

@@ -40,6 +40,7 @@ class RowFacets:
 
     Args:
         primary: Name of the headline metric.
+        higher_is_better: Which direction of that metric is good.
         fields: Fields of a JSON output.
         comparators: Their comparators.
         choices: The choices of a choice output.
@@ -48,11 +49,13 @@ class RowFacets:
     def __init__(
         self,
         primary: str,
+        higher_is_better: bool,
         fields: Mapping[str, Any],
         comparators: Mapping[str, Comparator],
         choices: Sequence[str],
     ) -> None:
         self._primary, self._fields, self._comparators = primary, fields, comparators
+        self._higher_is_better = higher_is_better
         self._values: dict[str, dict[str, int]] = {
             "failure": {kind: at for at, kind in enumerate(FAILURE_KINDS)},
             "field": {name: at for at, name in enumerate(fields)},
@@ -76,8 +79,9 @@ class RowFacets:
         choices = self._values["wanted"]
         answered = last.value if last.valid and isinstance(last.value, str) and last.value in choices else INVALID
         wrong = {name for row in rows for name in self._wrong_fields(row)}
+        kind = failure_kind(last, self._primary, higher_is_better=self._higher_is_better)
         found: dict[str, Collection[str]] = {
-            "failure": [kind] if (kind := failure_kind(last, self._primary)) is not None else [],
+            "failure": [] if kind is None else [kind],
             "field": wrong,
             "wanted": [last.target] if isinstance(last.target, str) and last.target in choices else [],
             "answered": [answered],

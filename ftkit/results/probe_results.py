@@ -230,8 +230,8 @@ class Gap(BaseModel):
 
     @property
     def flagged(self) -> bool:
-        """Whether the whole interval is above :data:`GAP_LIMIT`."""
-        return self.low > GAP_LIMIT
+        """Whether the whole interval says that training rows are better answered, by more than :data:`GAP_LIMIT`."""
+        return (self.low if self.train.higher_is_better else -self.high) > GAP_LIMIT
 
     def __str__(self) -> str:
         unit = self.train.unit

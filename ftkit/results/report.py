@@ -189,7 +189,7 @@ class Report(Result, BaseModel):
         Returns:
             For example ``"cut off"``, ``"not readable"`` or ``"wrong value"``; None if it is right or does not count.
         """
-        return failure_kind(row, self.primary)
+        return failure_kind(row, self.primary, higher_is_better=self.headline.higher_is_better)
 
     @property
     def flags(self) -> tuple[str, ...]:

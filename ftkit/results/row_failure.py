@@ -5,7 +5,7 @@ from __future__ import annotations
 from ftkit.results.report_row import RowResult
 from ftkit.results.row_pairing import RIGHT
 
-__all__ = ["FAILURE_KINDS", "failure_kind"]
+__all__ = ["FAILURE_KINDS", "failure_kind", "is_right"]
 
 FAILURE_KINDS = {
     "no answer": "the request failed",
@@ -22,21 +22,36 @@ FAILURE_KINDS = {
 """Kinds of failure and what they mean."""
 
 
-def failure_kind(row: RowResult, metric: str) -> str | None:
+def is_right(score: float, *, higher_is_better: bool) -> bool:
+    """Say whether a score is that of a right answer.
+
+    Args:
+        score: The score of one answer.
+        higher_is_better: Which direction of the metric is good.
+
+    Returns:
+        Whether it is as good as a rate can be: 1, or 0 for rates of errors.
+    """
+    return (score if higher_is_better else 1 - score) >= RIGHT
+
+
+def failure_kind(row: RowResult, metric: str, *, higher_is_better: bool = True) -> str | None:
     """Say in which way a row is wrong.
 
     Args:
         row: The row.
         metric: Name of the headline metric, which says whether it is wrong.
+        higher_is_better: Which direction of that metric is good.
 
     Returns:
         One of :data:`FAILURE_KINDS`, the first that applies to one of its answers, with ``wrong call`` before those of
         a value; None if the row is right or does not count.
     """
     score = row.scores.get(metric)
-    if score is None or score >= RIGHT:
+    if score is None or is_right(score, higher_is_better=higher_is_better):
         return None
-    kinds = [_kind(row, metric), *(failure_kind(other, metric) for other in row.others)]
+    others = (failure_kind(other, metric, higher_is_better=higher_is_better) for other in row.others)
+    kinds = [_kind(row, metric), *others]
     return next((kind for kind in kinds if kind not in (None, "wrong value")), "wrong value")
 
 

@@ -16,7 +16,10 @@ from ftkit.backends import Answer, Sampling
 from ftkit.catalog import load_catalog
 from ftkit.data import Dataset
 from ftkit.errors import ConfigError, ReportError
-from ftkit.evaluation import Prices, Report, compare, evaluate
+from ftkit.evaluation import Prices, Report, compare, evaluate, fit_curve
+from ftkit.evaluation.metrics.metric import row_metric
+from ftkit.results.metric_result import MetricResult
+from ftkit.results.probe_results import Gap
 from ftkit.store import RunRecord, Store
 from tests.evaluation.scripted import (
     ECHO,
@@ -283,3 +286,26 @@ def test_a_narrow_console_keeps_numbers_whole(report: Report) -> None:
     console = Console(width=60, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(report)
     assert "schema_valid_rate" in console.export_text()
+
+
+def test_of_a_rate_of_errors_the_low_scores_are_right(tmp_path: Path) -> None:
+    wrong = row_metric(lambda row: float(row.text != "yes"), "wrong", higher_is_better=False)
+    said = ["yes"] * 3 + ["no"]
+    model = ScriptedModel(ECHO, answers([answered(text, cost=1.0) for text in said]))
+    data = dataset(tmp_path, ECHO, ["yes"] * 4)
+    report = evaluate(model, data, metrics=[wrong], primary="wrong")
+    assert [row.text for row in report.failures] == ["no"]
+    assert report.cost.per_success_usd == pytest.approx(4 / 3)
+    with pytest.raises(ConfigError, match="better when it is lower"):
+        fit_curve([(size, report) for size in (10, 20, 40)])
+
+
+def test_overfitting_of_a_rate_of_errors_is_a_lower_one_on_training_rows() -> None:
+    def errors(value: float) -> MetricResult:
+        return MetricResult(
+            name="wrong", description="", value=value, low=value, high=value, n=99, method="wilson", unit="rate",
+            higher_is_better=False,
+        )  # fmt: skip
+
+    assert Gap(train=errors(0.1), held_out=errors(0.6), difference=-0.5, low=-0.6, high=-0.4).flagged
+    assert not Gap(train=errors(0.6), held_out=errors(0.1), difference=0.5, low=0.4, high=0.6).flagged

@@ -239,3 +239,13 @@ def test_a_batch_refuses_a_pace_by_name() -> None:
     for other in ({"concurrency": 2}, {"requests_per_minute": 60}, {"tokens_per_minute": 60}, {"resume": False}):
         with pytest.raises(ConfigError, match="a batch takes no concurrency"):
             Asking(batch=True, **other)
+
+
+def test_what_came_too_late_is_asked_again_twice_at_most(tmp_path: Path) -> None:
+    """A host may have charged for each of the answers that nobody waited for."""
+    late = Answer("", "error", 0, 0, 1.0, error="no answer within 1 s", retry_after_s=0.0, timed_out=True)
+    model = ScriptedModel(ECHO, answers([late]))
+    data = dataset(tmp_path, ECHO, ["x"])
+    report = evaluate(model, data, asking=Asking(timeout_s=1, attempts=6), progress=False)
+    assert report.rows[0].finish_reason == "error"
+    assert len(model.asked) == 3

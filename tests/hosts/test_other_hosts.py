@@ -79,6 +79,13 @@ def test_a_job_that_fireworks_paused_is_said_to_be_paused_and_resumes(fireworks,
     assert run.resume().wait(progress=False).state == "succeeded"
 
 
+def test_together_charges_for_evaluations(together, notes):
+    _, where = together
+    alone, validated = (where.quote(ft.SFT(epochs=1), notes, rows) for rows in (None, notes))
+    assert not any("evaluations" in note for note in alone.notes)
+    assert any(f"{10 * alone.tokens_per_epoch:,} tokens for 10 evaluations of 12" in note for note in validated.notes)
+
+
 def test_together_takes_preferences(together, pairs):
     fake, where = together
     ft.train(ft.DPO(beta=0.2, loss_type="sigmoid_norm"), pairs, backend=where).wait(progress=False)

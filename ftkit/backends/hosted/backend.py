@@ -65,6 +65,8 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
     """Kinds of recipes that the host trains only with validation rows."""
     price_estimates: tuple[str, ...] = ()
     """Kinds of recipes for which the host estimates the price before the job is created."""
+    charged_evaluations: int = 0
+    """How often the host evaluates the validation rows at the price of training."""
 
     def __init__(
         self,
@@ -199,6 +201,8 @@ class HostedBackend(Backend, ABC, Generic[HostType]):
             self.catalog_key(),
             recipe,
             data,
+            evaluated=validation,
+            evaluations=self.charged_evaluations,
             shutdown_date=self.shutdown_date(),
             estimated_by_host=recipe.kind in self.price_estimates,
         )

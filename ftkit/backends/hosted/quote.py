@@ -7,6 +7,7 @@ from typing import Any
 
 from ftkit.backends.hosted.token_counter import TokenCounter
 from ftkit.catalog import days_until, load_catalog
+from ftkit.counts import counted
 from ftkit.data import Dataset
 from ftkit.recipe import Recipe, RecipeFacts
 from ftkit.results.plan import Quote
@@ -20,6 +21,8 @@ def quote(
     recipe: Recipe,
     data: Dataset,
     *,
+    evaluated: Dataset | None = None,
+    evaluations: int = 0,
     shutdown_date: date | None = None,
     estimated_by_host: bool = False,
     today: date | None = None,
@@ -31,6 +34,8 @@ def quote(
         catalog_key: provider and model as the catalogue names them.
         recipe: the recipe.
         data: the training rows.
+        evaluated: the validation rows.
+        evaluations: how often the host evaluates them at the price of training.
         shutdown_date: the model's shutdown date as the host itself gives it; takes precedence over the catalogue's.
         estimated_by_host: whether the host estimates the price when it has the rows.
         today: the day from which the days left are counted; today by default.
@@ -82,6 +87,13 @@ def quote(
             "max_cost applies to it too"
         )
     answer_tokens = tokens - prompt_tokens
+    evaluation_tokens = 0
+    if evaluated is not None and evaluations:
+        evaluation_tokens = evaluations * _count_tokens(evaluated, counter)[0]
+        notes.append(
+            f"the host charges {evaluation_tokens:,} tokens for {evaluations} evaluations of "
+            f"{counted(len(evaluated), 'validation row')} as for training"
+        )
     return Quote(
         backend=backend,
         rows=len(data),
@@ -89,7 +101,7 @@ def quote(
         tokens_per_epoch=tokens,
         tokenizer=counter.name,
         exact=counter.exact,
-        training_usd=None if training is None else training.cost(tokens * epochs),
+        training_usd=None if training is None else training.cost(tokens * epochs + evaluation_tokens),
         training_usd_per_hour=None if training is None else training.per_hour,
         usd_per_1000_predictions=None
         if inference is None

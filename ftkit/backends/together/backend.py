@@ -18,7 +18,7 @@ from ftkit.backends.hosted.retry import RetryPolicy
 from ftkit.backends.hosted.weight_archive import unpack_weights
 from ftkit.backends.openai_jobs.answerer import OpenAIAnswerer
 from ftkit.backends.together.host import TogetherHost
-from ftkit.backends.together.recipe_fields import FIELD_SUPPORT, request_parameters
+from ftkit.backends.together.recipe_fields import EVALUATIONS, FIELD_SUPPORT, request_parameters
 from ftkit.catalog import load_catalog
 from ftkit.recipe import Recipe
 from ftkit.schema import Output
@@ -48,6 +48,7 @@ class Together(HostedBackend[TogetherHost]):
     """
 
     price_estimates = ("sft", "dpo")
+    charged_evaluations = EVALUATIONS
 
     def __init__(
         self,

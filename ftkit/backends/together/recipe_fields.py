@@ -10,7 +10,10 @@ from typing import Any
 from ftkit.backends.hosted.field_support import HOST_CHOOSES, LEARNS_ALL, LOCAL_ONLY, FieldSupport, FieldSupportTable
 from ftkit.recipe import Recipe, RecipeFacts
 
-__all__ = ["FIELD_SUPPORT", "request_parameters"]
+__all__ = ["EVALUATIONS", "FIELD_SUPPORT", "request_parameters"]
+
+EVALUATIONS = 10
+"""How often the host is asked to evaluate validation rows; it charges for their tokens."""
 
 _COMMON: dict[str, FieldSupport] = {
     "epochs": FieldSupport("honoured", "n_epochs"),
@@ -102,7 +105,7 @@ def request_parameters(recipe: Recipe, rows: int, *, validated: bool) -> dict[st
     body: dict[str, Any] = {
         "n_epochs": resolved.epochs,
         "n_checkpoints": 1,
-        "n_evals": 10 if validated else 0,
+        "n_evals": EVALUATIONS if validated else 0,
         "batch_size": "max" if recipe.batch_size == "auto" else recipe.batch_size,
         "learning_rate": resolved.learning_rate,
         "lr_scheduler": {
