@@ -9,6 +9,7 @@ from typing import Any
 
 from ftkit import runs
 from ftkit.backends import Sampling, backend_of
+from ftkit.backends.hosted.job_handle import JobHandle
 from ftkit.counts import counted, verb
 from ftkit.errors import FtkitError, ModelError, RunError, RunNotFoundError
 from ftkit.evaluation.measurement import measured_report
@@ -97,6 +98,8 @@ class Trial:
         if run is not None and (run.state in OPEN_STATES or run.state == "succeeded"):
             return run
         backend = backend_of(self.candidate.model)
+        if run is not None and _may_have_a_job(run):
+            return run.resume()  # which searches for the job before it asks for another one
         if run is not None and not hasattr(backend, "quote"):
             try:
                 return run.resume()  # from its newest checkpoint
@@ -219,3 +222,9 @@ class Trial:
         """An id that no other migration uses, and that is the same after an interruption."""
         key = f"{self.folder.path.absolute()}|{self.folder.state.created_at}|{self.candidate.text}"
         return f"migrate-{hashlib.sha256(key.encode()).hexdigest()[:10]}-{attempt}"
+
+
+def _may_have_a_job(run: Run) -> bool:
+    """Whether a run ended while its job was being created at a host, which may have it."""
+    handle = JobHandle.of(run.record)
+    return handle is not None and handle.phase == "creating" and handle.job is None

@@ -10,6 +10,7 @@ import pytest
 
 from ftkit import runs
 from ftkit.backends.hosted.retry import RetryPolicy
+from ftkit.errors import StorageError
 from ftkit.migration import Certificate
 from tests.hosts.fireworks_host import FireworksFake
 from tests.hosts.serving import serving
@@ -109,6 +110,25 @@ def test_a_host_that_refuses_does_not_lose_the_other(
     certificate = Certificate.load(folder / "certificate.json")
     assert [one.status for one in certificate.candidates] == ["CERTIFIED", "CERTIFIED"]
     assert len(fireworks.jobs) == 1
+
+
+def test_a_job_that_was_created_before_the_run_failed_is_not_created_again(
+    account: Account, together: TogetherFake, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise StorageError("the disk is full")
+
+    command = [account.job, "--to", TOGETHER, "--margin", "0.2", "--yes"]
+    with monkeypatch.context() as patched:
+        patched.setattr("ftkit.backends.hosted.job_submission.JobSubmission._attach", full)
+        migrate(*command, folder=folder)
+    assert len(together.jobs) == 1
+    assert [run.state for run in runs.all()] == ["failed"]
+    done = migrate(*command, folder=folder)
+    assert done.exit_code == 0, done.output
+    assert len(together.jobs) == 1
+    (candidate,) = Certificate.load(folder / "certificate.json").candidates
+    assert candidate.status == "CERTIFIED"
 
 
 def test_the_old_model_is_asked_by_batch(account: Account, folder: Path) -> None:
