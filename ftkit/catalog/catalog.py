@@ -297,8 +297,15 @@ class Catalog(BaseModel):
         return [row for row in self.facts() if row.is_stale(today)]
 
     def _earliest(self, provider: str, name: str, ends: tuple[str, ...]) -> Deadline | None:
-        found = (row for row in self.deadlines(provider, name) if row.ends in ends and row.for_all)
-        return next(found, None)
+        latest: dict[tuple[str, str], Deadline] = {}
+        for row in self.deadlines(provider, name):  # the earliest date first
+            if row.ends not in ends or not row.for_all:
+                continue
+            known = latest.get((row.model, row.ends))
+            # Hosts postpone: what was read later replaces what was read before, unless sources disagree.
+            if known is None or (row.as_of > known.as_of and row.trust != "unsure"):
+                latest[row.model, row.ends] = row
+        return min(latest.values(), key=lambda row: row.on, default=None)
 
 
 _SNAPSHOT = re.compile(r"-20\d{2}-\d{2}-\d{2}$")

@@ -129,6 +129,21 @@ def test_the_users_rows_change_fields_and_add_rows(own: Path) -> None:
     assert len(known.gpus) == len(load_catalog().gpus) + 1
 
 
+def test_a_date_that_was_read_later_replaces_the_one_that_a_host_postponed(own: Path) -> None:
+    row = (
+        '[[deadline]]\nprovider = "openai"\nmodel = "gpt-4.1-mini-2025-04-14"\nends = "model"\non = 2027-07-14\n'
+        'source = "https://example.com/notice"\nas_of = 2026-11-30\n'
+    )
+    own.write_text(row)
+    stops = load_catalog(own).stops("openai", MINI)
+    assert stops is not None
+    assert stops.on == date(2027, 7, 14)
+    own.write_text(row + 'trust = "unsure"\n')
+    stops = load_catalog(own).stops("openai", MINI)
+    assert stops is not None
+    assert stops.on == date(2027, 1, 14)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
